@@ -1,0 +1,1 @@
+//! Alert states, their history, and the durable outbox.

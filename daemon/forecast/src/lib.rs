@@ -1,0 +1,1 @@
+//! Runs the model for all due entities in batches and publishes the newest forecasts.

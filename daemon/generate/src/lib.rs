@@ -1,0 +1,1 @@
+//! A seeded synthetic fleet with ground-truth incidents.

@@ -1,0 +1,1 @@
+//! The self source: this host's /proc as records.

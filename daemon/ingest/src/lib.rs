@@ -1,0 +1,1 @@
+//! Wire formats into records: the JSON forms, Prometheus remote write.

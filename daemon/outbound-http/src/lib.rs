@@ -1,0 +1,1 @@
+//! Outgoing HTTP with a pool, limits and address vetting.

@@ -1,0 +1,1 @@
+//! Runs WebAssembly component plugins inside their limits.

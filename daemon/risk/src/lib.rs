@@ -1,0 +1,1 @@
+//! Risk and breaches from the quantiles of a forecast.

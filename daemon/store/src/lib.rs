@@ -1,0 +1,1 @@
+//! Windows, write-ahead log, and Parquet history.

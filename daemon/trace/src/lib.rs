@@ -1,0 +1,1 @@
+//! Reads and writes the Parquet traces that people exchange.
