@@ -1,1 +1,47 @@
-//! End-to-end tests against a running daemon and real servers.
+//! A running daemon and real servers for end-to-end tests.
+//!
+//! `cargo xtask test` sets what the tests find things by: `ARGUS_BIN` (the daemon), `ARGUS_PLUGINS_DIR` (built
+//! plugins), `ARGUS_TEST_BIN_DIR` (Prometheus, node_exporter, Alertmanager). Everything listens on loopback, lives in a
+//! temporary directory, and is ended by its own process id when the test ends.
+
+mod daemon;
+mod process;
+
+pub use daemon::{Daemon, Setup};
+pub use process::{Process, free_port};
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+/// A file or folder that `cargo xtask test` prepares, named by an environment variable.
+///
+/// # Errors
+/// When the variable is not set, with the command that sets it.
+pub fn prepared(variable: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::var_os(variable)
+        .with_context(|| format!("{variable} is not set: run these tests with `cargo xtask test`"))?;
+    Ok(PathBuf::from(path))
+}
+
+/// Path of a shared data file, or `None` with a message where the checkout has no `../shared`.
+pub fn shared(relative: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(relative);
+    path.exists().then_some(path)
+}
+
+/// Polls until `probe` gives a value.
+///
+/// # Errors
+/// When it has not after `limit`, with the last reason it gave.
+pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match probe() {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() >= deadline => bail!("{what} did not happen in {limit:?}: {error:#}"),
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}

@@ -1,1 +1,26 @@
 //! Runs the model for all due entities in batches and publishes the newest forecasts.
+//!
+//! One thread owns the loop ([`ForecastLoop`]): it wakes when the store changed or the wall clock closed a bin, asks
+//! the store which entities have a newer closed bin than their last forecast, runs the model over all of them in
+//! large batches, computes risk, and publishes an immutable [`argus_fleet::Fleet`] by pointer swap. Readers never
+//! wait for the model. Without a model the loop still publishes current values; quantiles then simply are not there.
+//!
+//! Which model serves is decided by [`lookup`] and can be swapped between two batches through [`ModelSlot`].
+
+mod batch;
+mod errors;
+pub mod lookup;
+mod publish;
+mod run;
+mod slot;
+
+pub use batch::{predict, schema_ref};
+pub use errors::ForecastError;
+pub use lookup::{Choice, Lookup, ModelListing};
+pub use run::{ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made};
+pub use slot::{LoadedModel, ModelSlot};
+
+/// Bins of context the daemon hands to the model at most: 24 hours of 5-minute steps.
+pub const CONTEXT_STEPS: u32 = 288;
+/// An entity with fewer closed bins than this is warming up.
+pub const MIN_CONTEXT_BINS: u32 = 12;

@@ -1,0 +1,291 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
+#[derive(Debug, Parser)]
+#[command(name = "argus", version, about, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "Exit codes: 0 done, 1 the answer is no (records refused, parity missed), 2 could not run.
+Logs go to stderr; ARGUS_LOG sets their filter, e.g. ARGUS_LOG=debug.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon.
+    #[command(after_help = "Examples:\n  argus serve\n  argus serve --config argus.toml --listen 127.0.0.1:9000")]
+    Serve(ServeArgs),
+    /// Post a Parquet trace to a daemon, timestamps as they are.
+    #[command(after_help = "Example:\n  argus replay trace.parquet --speed max")]
+    Replay(ReplayArgs),
+    /// Run the model over a Parquet trace, offline.
+    #[command(after_help = "Example:\n  argus forecast --input trace.parquet --output forecasts.parquet")]
+    Forecast(ForecastArgs),
+    /// Model directories.
+    Model(ModelArgs),
+    /// Write a synthetic fleet with known incidents as Parquet.
+    #[command(after_help = "Example:\n  argus generate --servers 20 --days 14 --seed 42 --output fleet.parquet")]
+    Generate(GenerateArgs),
+    /// Train a model.
+    #[command(after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/")]
+    Train(TrainArgs),
+    /// API keys.
+    Key(KeyArgs),
+    /// The configuration file.
+    Config(ConfigArgs),
+}
+
+/// `argus serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Configuration file; without it the built-in defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// Where everything durable is kept.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Which model answers.
+    #[command(flatten)]
+    pub model: ModelSelection,
+}
+
+/// Which model to take; see `argus model`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ModelSelection {
+    /// This model directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "models_dir")]
+    pub model: Option<PathBuf>,
+    /// The newest model in this directory; without one in it there is no model.
+    #[arg(long, value_name = "DIR")]
+    pub models_dir: Option<PathBuf>,
+}
+
+/// `argus replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Trace with timestamp, server_name and metric columns.
+    pub file: PathBuf,
+    /// The daemon.
+    #[arg(long, default_value = "http://127.0.0.1:8000")]
+    pub url: String,
+    /// Times real time, or `max`.
+    #[arg(long, default_value = "max", value_parser = parse_speed)]
+    pub speed: Speed,
+    /// API key with the scope `ingest`.
+    #[arg(long, env = "ARGUS_API_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Print one JSON object with the counts.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How fast a trace is replayed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Speed {
+    /// As fast as the daemon takes it.
+    Max,
+    /// This many times real time.
+    Times(f64),
+}
+
+fn parse_speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    match text.parse::<f64>() {
+        Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
+        _ => Err("a positive number (times real time) or `max` is needed".to_owned()),
+    }
+}
+
+/// `argus forecast`.
+#[derive(Debug, Args)]
+pub struct ForecastArgs {
+    /// Trace with timestamp, server_name and metric columns.
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Parquet list of server_name and origin (start of the last bin to see); default: each server's last bin.
+    #[arg(long, value_name = "FILE")]
+    pub origins: Option<PathBuf>,
+    /// Parquet file to write: server_name, origin, step, metric, p10, p50, p90.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Length of a step in seconds.
+    #[arg(long, default_value_t = 300)]
+    pub step_secs: u32,
+    /// Threads of our own that share the work.
+    #[arg(long, default_value_t = default_threads())]
+    pub threads: usize,
+    /// Which model answers.
+    #[command(flatten)]
+    pub model: ModelSelection,
+    /// Print one JSON object when done.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Threads that share a batch unless said otherwise.
+pub fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// `argus model`.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// What to do with models.
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+/// The verbs of `argus model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Compare the network with a reference run of pytorch-forecasting, weight by weight and output by output.
+    Parity {
+        /// Directory with config.json, model.safetensors, inputs.safetensors, outputs.safetensors.
+        dir: PathBuf,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List model directories, newest first.
+    List {
+        /// Which models.
+        #[command(flatten)]
+        model: ModelSelection,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `argus generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Number of servers, spread over the seven profiles.
+    #[arg(long, default_value_t = 20)]
+    pub servers: usize,
+    /// Length in days.
+    #[arg(long, default_value_t = 14)]
+    pub days: u32,
+    /// Same seed, same fleet.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// First day, RFC 3339 date.
+    #[arg(long, default_value = "2026-01-05")]
+    pub start: jiff::civil::Date,
+    /// Parquet file to write; the true incidents go beside it as `<name>_incidents.csv`.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `argus train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Traces to learn from; repeat for several.
+    #[arg(long, value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+    /// `NAME=DATE`: rows of the trace NAME (file stem) from DATE on are for validation only; repeat for several.
+    #[arg(long, value_name = "NAME=DATE", value_parser = parse_validation_start)]
+    pub validation_start: Vec<(String, jiff::civil::Date)>,
+    /// Servers of a synthetic fleet to add, for metrics that the traces lack.
+    #[arg(long, default_value_t = 0)]
+    pub synthetic_servers: usize,
+    /// Directory in which the new model directory is made.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Name of the model; the directory is NAME_YYYYMMDD_HHMMSS.
+    #[arg(long, default_value = "argus")]
+    pub name: String,
+    /// Same seed, same data, same threads: same weights.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Optimiser steps of the whole run.
+    #[arg(long, default_value_t = 4000)]
+    pub max_steps: u64,
+    /// Windows per optimiser step.
+    #[arg(long, default_value_t = 32)]
+    pub batch_windows: usize,
+    /// Threads of our own that share a batch.
+    #[arg(long, default_value_t = default_threads())]
+    pub threads: usize,
+    /// Width of the network.
+    #[arg(long, default_value_t = 32)]
+    pub hidden_size: i64,
+    /// Print JSON progress lines on stderr and one JSON object on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_validation_start(text: &str) -> Result<(String, jiff::civil::Date), String> {
+    let (name, date) = text.split_once('=').ok_or("NAME=DATE is needed, e.g. jumpstarter=2020-01-29")?;
+    let date = date.parse().map_err(|error| format!("`{date}` is no date: {error}"))?;
+    Ok((name.to_owned(), date))
+}
+
+/// `argus key`.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// What to do with keys.
+    #[command(subcommand)]
+    pub command: KeyCommand,
+    /// Configuration file that names the data directory.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// The daemon's data directory.
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The verbs of `argus key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key and print it once. From the first key on, keys are required.
+    Create {
+        /// What it is for.
+        name: String,
+        /// Comma-separated: ingest, read, admin.
+        #[arg(long, value_delimiter = ',', default_value = "read")]
+        scopes: Vec<String>,
+    },
+    /// List keys (never their text).
+    List {
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a key useless, at once.
+    Revoke {
+        /// Name or id of the key.
+        name: String,
+    },
+}
+
+/// `argus config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with the configuration.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// The verbs of `argus config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check a file and say what each plugin may do.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}

@@ -1,0 +1,41 @@
+//! What people see: logs on stderr (JSON when it is no terminal), progress bars, errors.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is this module's job")]
+
+use std::io::IsTerminal;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tracing_subscriber::EnvFilter;
+
+/// Logs go to stderr, as text on a terminal and as JSON elsewhere; `ARGUS_LOG` sets the filter (default `info`).
+pub fn init_logging() {
+    let filter = EnvFilter::try_from_env("ARGUS_LOG")
+        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn,cranelift=warn,wasmtime=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.with_target(false).init();
+    } else {
+        builder.json().flatten_event(true).init();
+    }
+}
+
+/// One line for people or programs on stdout.
+pub fn line(text: impl std::fmt::Display) {
+    println!("{text}");
+}
+
+/// One line for people on stderr, beside a JSON object on stdout.
+pub fn note(text: impl std::fmt::Display) {
+    eprintln!("{text}");
+}
+
+/// An error with its causes.
+pub fn error(error: &anyhow::Error) {
+    eprintln!("argus: {error:#}");
+}
+
+/// A progress bar on stderr; `what` names the unit.
+pub fn progress(total: u64, what: &str) -> ProgressBar {
+    let template = format!("{{bar:32}} {{pos}}/{{len}} {what} {{per_sec}} eta {{eta}} {{msg}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style)
+}

@@ -1,0 +1,81 @@
+//! Contexts from the store into the model's windows, and its answers back into forecasts.
+
+use std::sync::Arc;
+
+use argus_fleet::{EntityForecast, MetricForecast, ModelId};
+use argus_schema::{EntityName, Schema};
+use argus_store::Context;
+use argus_tft::{Model, Prediction, SchemaMetric, SchemaRef, Window};
+
+use crate::errors::ForecastError;
+
+/// What the model must have been trained for.
+pub fn schema_ref(schema: &Schema) -> SchemaRef {
+    let metrics = schema
+        .metrics
+        .iter()
+        .map(|m| SchemaMetric { name: m.name.clone(), min: m.min.map(narrow), max: m.max.map(narrow) })
+        .collect();
+    SchemaRef { id: schema.id.clone(), version: schema.version, metrics }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "range limits are small round numbers")]
+fn narrow(limit: f64) -> f32 {
+    limit as f32
+}
+
+/// One entity's input: whose it is, its profile id, and the context up to its newest closed bin.
+pub type Input<'a> = (&'a EntityName, &'a str, &'a Context);
+
+/// Runs the model once over all `inputs`, in their order. Blocking, seconds for thousands of entities.
+///
+/// # Errors
+/// When libtorch fails or a window is malformed; no entity then gets a forecast.
+pub fn predict(
+    model: &Model,
+    id: &Arc<ModelId>,
+    step_secs: u32,
+    made_ms: i64,
+    inputs: &[Input<'_>],
+) -> Result<Vec<EntityForecast>, ForecastError> {
+    let step_ms = i64::from(step_secs) * 1000;
+    let windows: Vec<Window<'_>> = inputs
+        .iter()
+        .map(|(_, profile, context)| Window {
+            end_bin_ms: context.last_bin * step_ms,
+            step_secs,
+            values: &context.values,
+            status: &context.status,
+            profile,
+        })
+        .collect();
+    let predictions = model.predict(&windows).map_err(|error| ForecastError::Model(error.to_string()))?;
+    let levels: Arc<[f32]> = model.quantile_levels().into();
+    let forecasts = inputs
+        .iter()
+        .zip(predictions)
+        .map(|((name, _, context), prediction)| EntityForecast {
+            entity: (*name).clone(),
+            origin_ms: context.last_bin * step_ms,
+            step_secs,
+            context_steps: prediction.context_steps,
+            quantile_levels: Arc::clone(&levels),
+            metrics: metric_forecasts(prediction, context),
+            model: Arc::clone(id),
+            made_ms,
+        })
+        .collect();
+    Ok(forecasts)
+}
+
+fn metric_forecasts(prediction: Prediction, context: &Context) -> Box<[Option<MetricForecast>]> {
+    prediction
+        .metrics
+        .into_iter()
+        .zip(&context.values)
+        .map(|(quantiles, observed)| {
+            let current = observed.iter().rev().copied().find(|v| !v.is_nan())?;
+            Some(MetricForecast { quantiles: quantiles?, current })
+        })
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! The model that serves now, swappable between two batches.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use argus_fleet::ModelId;
+use argus_schema::Schema;
+use argus_tft::{Device, Model};
+
+use crate::batch::schema_ref;
+use crate::lookup::Choice;
+
+/// A model and what to call it.
+#[derive(Debug)]
+pub struct LoadedModel {
+    /// The network with its normalisers.
+    pub model: Model,
+    /// Its name in answers.
+    pub id: Arc<ModelId>,
+}
+
+/// Either a model or the reason why there is none.
+type Content = Result<Arc<LoadedModel>, String>;
+
+/// Holds the serving model. A failed load never replaces one that works.
+#[derive(Debug)]
+pub struct ModelSlot {
+    content: ArcSwap<Content>,
+    schema: Arc<Schema>,
+    device: Device,
+    threads: usize,
+}
+
+impl ModelSlot {
+    /// An empty slot; `threads` of our own share a batch.
+    pub fn new(schema: Arc<Schema>, device: Device, threads: usize) -> Self {
+        let nothing = Err("no model was looked for yet".to_owned());
+        Self { content: ArcSwap::from_pointee(nothing), schema, device, threads }
+    }
+
+    /// Takes the first candidate that loads; logs the ones that do not. Without any, the slot says why.
+    pub fn load_first(&self, choice: &Choice) {
+        if choice.candidates.is_empty() {
+            self.refuse(format!("no model directory found ({})", choice.because));
+            return;
+        }
+        for dir in &choice.candidates {
+            match self.load(dir) {
+                Ok(id) => {
+                    tracing::info!(model = %id.name, path = %id.path, because = %choice.because, "model loaded");
+                    return;
+                }
+                Err(reason) => {
+                    tracing::error!(path = %dir.display(), %reason, "model directory refused");
+                    self.refuse(reason);
+                }
+            }
+        }
+    }
+
+    /// Loads `dir` and swaps it in; on failure the running model stays.
+    ///
+    /// # Errors
+    /// A sentence that names the directory and what is wrong with it.
+    pub fn load(&self, dir: &Path) -> Result<Arc<ModelId>, String> {
+        let loaded = self.open(dir)?;
+        let id = Arc::clone(&loaded.id);
+        self.content.store(Arc::new(Ok(Arc::new(loaded))));
+        Ok(id)
+    }
+
+    fn open(&self, dir: &Path) -> Result<LoadedModel, String> {
+        let mut model = Model::open(dir, &schema_ref(&self.schema), self.device)
+            .map_err(|error| format!("{}: {error}", dir.display()))?;
+        model.set_threads(self.threads);
+        let path = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
+        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+        let device = match self.device {
+            Device::Cuda(index) => format!("cuda:{index}"),
+            _ => "cpu".to_owned(),
+        };
+        let id = ModelId {
+            name,
+            path: path.display().to_string(),
+            weights_sha256: model.weights_sha256().to_owned(),
+            device,
+        };
+        Ok(LoadedModel { model, id: Arc::new(id) })
+    }
+
+    /// The serving model.
+    ///
+    /// # Errors
+    /// The reason why there is none.
+    pub fn current(&self) -> Content {
+        Content::clone(&self.content.load())
+    }
+
+    fn refuse(&self, reason: String) {
+        if self.current().is_err() {
+            self.content.store(Arc::new(Err(reason)));
+        }
+    }
+}
