@@ -7,7 +7,7 @@ mod forecast;
 mod risk;
 
 pub use forecast::{EntityForecast, MetricForecast, ModelId};
-pub use risk::{BreachForecast, Level, Risk};
+pub use risk::{BreachForecast, FleetRisk, Level, Risk};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

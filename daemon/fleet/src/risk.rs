@@ -1,6 +1,6 @@
 //! Risk as the probability of a breach.
 
-use argus_schema::Breach;
+use argus_schema::{Breach, EntityName};
 use serde::{Deserialize, Serialize};
 
 /// Severity of a risk score.
@@ -69,6 +69,10 @@ pub struct Risk {
     pub calibration: &'static str,
     /// Conditions worth telling, most probable first.
     pub breaches: Vec<BreachForecast>,
+    /// Bit `i` is set when metric `i` of the schema has thresholds for this entity and was judged; a metric without
+    /// an observation in the context is not judged, which is not the same as being fine.
+    #[serde(skip)]
+    pub assessed: u64,
 }
 
 /// One metric expected to pass one threshold.
@@ -79,14 +83,23 @@ pub struct BreachForecast {
     pub metric_index: usize,
     /// Name of the metric.
     pub metric: String,
+    /// Its unit, empty for dimensionless.
+    pub unit: String,
+    /// Whether the numbers are derived from other metrics: CPU used as user + sys + iowait, told as `100 - used` of
+    /// `cpu_idle_pct`, where idle itself is not observed.
+    pub derived: bool,
     /// `warning` or `critical`.
     pub severity: Level,
     /// The threshold, in the metric's unit.
     pub threshold: f64,
     /// On which side of it trouble lies.
     pub side: Breach,
-    /// Probability that it is passed within the horizon, 0 to 1.
+    /// Newest observed value, in the metric's unit; `None` where nothing was observed lately.
+    pub current: Option<f64>,
+    /// Calibrated probability that it is passed within the horizon, 0 to 1.
     pub probability: f64,
+    /// The same within 30 minutes.
+    pub probability_30m: f64,
     /// Whether the newest observation has passed it already.
     pub now: bool,
     /// First step (from 1) at which the median passes it.
@@ -97,4 +110,37 @@ pub struct BreachForecast {
     pub latest_step: Option<u32>,
     /// The median's most extreme value over the horizon, in the metric's unit.
     pub peak_median: f64,
+}
+
+/// Risk of the whole fleet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FleetRisk {
+    /// Entities with a forecast; all other numbers are over these.
+    pub assessed: usize,
+    /// Mean probability of an incident within 30 minutes: the expected share of the fleet in trouble.
+    pub prob_30m: f64,
+    /// The same within the horizon (8 hours by default).
+    pub prob_8h: f64,
+    /// Probability that at least one entity has an incident within 30 minutes, were they independent.
+    pub prob_any_30m: f64,
+    /// The same within the horizon.
+    pub prob_any_8h: f64,
+    /// Entities with a score of 80 and more.
+    pub critical: usize,
+    /// 60 to 79.
+    pub warning: usize,
+    /// 50 to 59.
+    pub degraded: usize,
+    /// Below 50.
+    pub healthy: usize,
+    /// Entities more likely than not to have an incident within 30 minutes.
+    pub high_risk: usize,
+    /// Mean score, one decimal.
+    pub avg_score: f64,
+    /// Greatest score.
+    pub max_score: f64,
+    /// The entities of greatest risk with their scores, worst first.
+    pub top: Vec<(EntityName, f64)>,
+    /// `healthy`, `warning`, `critical`, or `unknown` while nothing is assessed.
+    pub health: &'static str,
 }

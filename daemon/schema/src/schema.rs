@@ -51,6 +51,10 @@ pub struct Metric {
     /// Whether thresholds are multiplied by the entity's number of cores (and do not apply while it is unknown).
     #[serde(default)]
     pub per_core: bool,
+    /// Metrics of one group share a cause (CPU idle and load, memory and swap): risk does not count them as
+    /// independent troubles. A metric without one stands for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// Default thresholds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thresholds: Option<Thresholds>,
