@@ -1,0 +1,176 @@
+//! `argus forecast`: the model over a trace, offline, through the same windows as the daemon's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use argus_fleet::EntityForecast;
+use argus_forecast::{CONTEXT_STEPS, LoadedModel, Lookup, MIN_CONTEXT_BINS, ModelSlot, predict};
+use argus_schema::{EntityName, ProfileRules, Record, Schema};
+use argus_store::Context;
+use argus_store::window::Window;
+use argus_tft::Device;
+use argus_trace::{ForecastWriter, Series, read_origins, read_series};
+use serde_json::json;
+
+use crate::cli::{ForecastArgs, ModelSelection};
+use crate::exit::Outcome;
+use crate::output;
+
+/// Windows that are kept until the model runs over them.
+const BATCH_WINDOWS: usize = 512;
+
+/// Looks a model up and loads it.
+///
+/// # Errors
+/// When there is none, or none that loads.
+pub fn load_model(selection: &ModelSelection, schema: &Arc<Schema>, threads: usize) -> anyhow::Result<Arc<LoadedModel>> {
+    let lookup =
+        Lookup { model: selection.model.clone(), models_dir: selection.models_dir.clone(), ..Lookup::default() };
+    let slot = ModelSlot::new(Arc::clone(schema), Device::Cpu, threads);
+    slot.load_first(&lookup.choose());
+    slot.current().map_err(anyhow::Error::msg)
+}
+
+/// Runs the command.
+pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
+    let schema = Schema::server();
+    let model = load_model(&args.model, &schema, args.threads)?;
+    output::note(format_args!("model {} ({})", model.id.name, model.id.path));
+    let step_ms = i64::from(args.step_secs) * 1000;
+    let series = read_series(&args.input, &schema).with_context(|| format!("read {}", args.input.display()))?;
+    let mut origins = bins_by_server(args, &series, step_ms)?;
+    let total: usize = origins.values().map(Vec::len).sum();
+    let bar = output::progress(total as u64, "forecasts");
+
+    let mut writer = ForecastWriter::create(&args.output)?;
+    let mut run = Run { args, schema: &schema, model: &model, waiting: Vec::new(), too_short: 0, written: 0 };
+    for one in &series {
+        let Some(bins) = origins.remove(&one.name) else { continue };
+        let count = bins.len();
+        run.server(one, bins, step_ms, &mut writer)?;
+        bar.inc(count as u64);
+    }
+    run.flush(&mut writer)?;
+    writer.finish()?;
+    bar.finish_and_clear();
+    let (written, too_short) = (run.written, run.too_short);
+    let unknown = origins.values().map(Vec::len).sum::<usize>();
+    if args.json {
+        output::line(json!({
+            "model": model.id.path, "forecasts": written, "too_little_context": too_short,
+            "origins_of_unknown_servers": unknown, "output": args.output,
+        }));
+    } else {
+        output::line(format_args!(
+            "{written} forecasts written to {}; {too_short} origins with too little context, {unknown} of unknown servers",
+            args.output.display()
+        ));
+    }
+    if written == 0 {
+        bail!("no origin has the {MIN_CONTEXT_BINS} bins of context that the model needs");
+    }
+    Ok(Outcome::Done)
+}
+
+/// Origins as bin indices, ascending, by server; without `--origins` each server's last bin.
+fn bins_by_server(args: &ForecastArgs, series: &[Series], step_ms: i64) -> anyhow::Result<BTreeMap<String, Vec<i64>>> {
+    let mut bins: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    if let Some(path) = &args.origins {
+        let origins = read_origins(path).with_context(|| format!("read {}", path.display()))?;
+        for origin in origins {
+            bins.entry(origin.server).or_default().push(origin.origin_ms.div_euclid(step_ms));
+        }
+    } else {
+        let last = |s: &Series| Some((s.name.clone(), vec![s.times_ms.last()?.div_euclid(step_ms)]));
+        bins.extend(series.iter().filter_map(last));
+    }
+    for list in bins.values_mut() {
+        list.sort_unstable();
+        list.dedup();
+    }
+    Ok(bins)
+}
+
+struct Run<'a> {
+    args: &'a ForecastArgs,
+    schema: &'a Schema,
+    model: &'a LoadedModel,
+    /// Windows that wait for the model: name, profile id, context.
+    waiting: Vec<(EntityName, String, Context)>,
+    too_short: usize,
+    written: usize,
+}
+
+impl Run<'_> {
+    /// Walks one server's rows in time order and takes the context at each origin.
+    fn server(
+        &mut self,
+        series: &Series,
+        bins: Vec<i64>,
+        step_ms: i64,
+        writer: &mut ForecastWriter,
+    ) -> anyhow::Result<()> {
+        let name = EntityName::new(&series.name).with_context(|| format!("server name `{}`", series.name))?;
+        let profile = match &series.profile {
+            Some(profile) => profile.clone(),
+            None => {
+                let code = ProfileRules::default().profile_of(&series.name, self.schema);
+                self.schema.profiles[usize::from(code)].id.clone()
+            }
+        };
+        let mut window = Window::new(self.schema.metrics.len(), CONTEXT_STEPS);
+        let mut next = 0;
+        for bin in bins {
+            while let Some(time_ms) = series.times_ms.get(next).filter(|t| t.div_euclid(step_ms) <= bin) {
+                let values = series.values.iter().map(|metric| metric[next]).collect();
+                let record = Record {
+                    entity: name.clone(),
+                    time_ms: *time_ms,
+                    status: series.status[next],
+                    profile: None,
+                    cores: None,
+                    values,
+                };
+                window.add(&record, step_ms);
+                next += 1;
+            }
+            match window.context(bin, CONTEXT_STEPS).filter(|c| observed_bins(c) >= MIN_CONTEXT_BINS as usize) {
+                Some(context) => self.waiting.push((name.clone(), profile.clone(), context)),
+                None => self.too_short += 1,
+            }
+            if self.waiting.len() >= BATCH_WINDOWS {
+                self.flush(writer)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, writer: &mut ForecastWriter) -> anyhow::Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let inputs: Vec<_> = waiting.iter().map(|(name, profile, context)| (name, profile.as_str(), context)).collect();
+        let forecasts = predict(&self.model.model, &self.model.id, self.args.step_secs, 0, &inputs)?;
+        for forecast in &forecasts {
+            self.write(forecast, writer)?;
+        }
+        self.written += forecasts.len();
+        Ok(())
+    }
+
+    fn write(&self, forecast: &EntityForecast, writer: &mut ForecastWriter) -> anyhow::Result<()> {
+        for (column, metric) in self.schema.metrics.iter().enumerate() {
+            let [low, median, high] = [0.1, 0.5, 0.9].map(|level| forecast.series(column, level));
+            let steps = low.zip(median).zip(high).map(|((low, median), high)| [low, median, high]);
+            let mut steps = steps.peekable();
+            if steps.peek().is_some() {
+                writer.write(forecast.entity.as_str(), forecast.origin_ms, &metric.name, steps)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn observed_bins(context: &Context) -> usize {
+    let bins = context.status.len();
+    (0..bins).filter(|bin| context.values.iter().any(|metric| !metric[*bin].is_nan())).count()
+}

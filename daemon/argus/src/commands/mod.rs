@@ -1,0 +1,9 @@
+//! One file per verb, except `serve`.
+
+pub mod config;
+pub mod forecast;
+pub mod generate;
+pub mod key;
+pub mod model;
+pub mod replay;
+pub mod train;
