@@ -1,0 +1,116 @@
+//! What can be wrong with a configuration, and where.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ConfigError {
+    /// A file or directory cannot be read.
+    #[error("cannot read configuration `{}`: {source}", path.display())]
+    #[diagnostic(help("give the path of a TOML file, or of a directory of them"))]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The text is there, but something in it is wrong.
+    #[error("{}", list(problems))]
+    Invalid {
+        /// Everything that was found, in no particular order.
+        #[related]
+        problems: Vec<Problem>,
+    },
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+impl ConfigError {
+    /// What is wrong in the text; empty when it could not be read at all.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Invalid { problems } => problems,
+            Self::Read { .. } => &[],
+        }
+    }
+}
+
+/// One thing that is wrong, with its place. As a [`Diagnostic`] it shows the line itself; as text it is
+/// `file:line:column: message; help`.
+#[derive(Debug)]
+pub struct Problem {
+    pub(crate) file: String,
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) source: NamedSource<String>,
+    pub(crate) span: SourceSpan,
+}
+
+impl Problem {
+    /// The file's name as it was given.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// Column in characters, counted from 1.
+    pub fn column(&self) -> usize {
+        self.column
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )?;
+        if let Some(help) = &self.help {
+            write!(f, "; {help}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problem {}
+
+// By hand because the derive would show `Display`, which repeats what the drawing shows.
+impl Diagnostic for Problem {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(
+            Some("here".to_owned()),
+            self.span,
+        ))))
+    }
+}

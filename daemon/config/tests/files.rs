@@ -1,0 +1,114 @@
+//! Files, fragments, defaults, and the way back to TOML.
+
+use std::path::Path;
+
+use argus_config::{Config, PluginKind, SecretSource};
+
+const FULL: &str = r##"
+[server]
+listen = "127.0.0.1:9000"
+
+[step]
+step_secs = 5
+
+[storage]
+data_dir = "data"
+
+[thresholds.cpu_iowait_pct]
+warning = 15
+critical = 25
+profiles.database = { warning = 40, critical = 60 }
+servers."db-1" = { warning = 50, critical = 70 }
+
+[profiles.prefixes]
+"web-" = "web_api"
+
+[plugins.slack]
+kind = "sink"
+path = "slack.wasm"
+limits = { memory_mb = 32, timeout_secs = 5 }
+[plugins.slack.targets.slack]
+url = "https://slack.com/api/"
+headers = { authorization = "Bearer {{secret:token}}" }
+secrets.token = { env = "SLACK_BOT_TOKEN" }
+[plugins.slack.config]
+channel = "#ops"
+levels = ["critical"]
+"##;
+
+#[test]
+fn an_empty_text_is_the_defaults() {
+    let config = Config::from_toml_str("argus.toml", "").expect("empty");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
+    assert!(config.self_source.enabled);
+    assert!(!config.demo_feed.enabled);
+}
+
+#[test]
+fn the_defaults_as_shown() {
+    insta::assert_snapshot!(toml::to_string(&Config::default()).expect("plain data"));
+}
+
+#[test]
+fn everything_reads_and_writes_back() {
+    let config = Config::from_toml_str("argus.toml", FULL).expect("valid");
+    let slack = &config.plugins["slack"];
+    assert_eq!(slack.kind, PluginKind::Sink);
+    assert_eq!(slack.limits.memory_mb, 32);
+    assert_eq!(slack.limits.http_requests, 16);
+    assert_eq!(
+        slack.targets["slack"].secrets["token"],
+        SecretSource::Env("SLACK_BOT_TOKEN".into())
+    );
+    assert_eq!(slack.config_json()["levels"][0], "critical");
+    assert_eq!(
+        config.thresholds["cpu_iowait_pct"].servers["db-1"].critical,
+        70.0
+    );
+
+    let shown = toml::to_string(&config).expect("plain data");
+    assert_eq!(
+        Config::from_toml_str("shown", &shown).expect("valid"),
+        config
+    );
+}
+
+#[test]
+fn fragments_beside_the_file_are_read() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let file = dir.path().join("argus.toml");
+    std::fs::write(&file, "[step]\nstep_secs = 60\n").expect("write");
+    let fragments = dir.path().join("argus.d");
+    std::fs::create_dir(&fragments).expect("directory");
+    std::fs::write(
+        fragments.join("10-alerts.toml"),
+        "# a comment\n[alerts]\nfor_strikes = 2\n",
+    )
+    .expect("write");
+    std::fs::write(fragments.join("README"), "not read").expect("write");
+    let config = Config::load(&file).expect("valid");
+    assert_eq!((config.step.step_secs, config.alerts.for_strikes), (60, 2));
+    assert_eq!(
+        config.resolve(Path::new("slack.wasm")),
+        dir.path().join("slack.wasm")
+    );
+
+    std::fs::write(fragments.join("20-more.toml"), "[server]\nlisen = 1\n").expect("write");
+    let error = Config::load(&file).expect_err("refused");
+    let problem = &error.problems()[0];
+    assert!(problem.file().ends_with("20-more.toml"), "{error}");
+    assert_eq!((problem.line(), problem.column()), (2, 1));
+
+    std::fs::write(fragments.join("20-more.toml"), "for_strikes = 1\n").expect("write");
+    let error = Config::load(&file).expect_err("refused").to_string();
+    assert!(error.contains("before the first [table]"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/argus.toml"))
+        .expect_err("refused")
+        .to_string();
+    assert!(error.contains("/nonexistent/argus.toml"), "{error}");
+}
