@@ -1,1 +1,32 @@
 //! Reads and writes the Parquet traces that people exchange.
+//!
+//! A *trace* holds one observation per row: `timestamp`, `server_name` and one column per metric of the schema;
+//! `status`, `profile` and `cores` may be there, other columns are ignored. It is the input of `argus replay`,
+//! `argus forecast` and `argus train`. Three ways to read one:
+//!
+//! - [`TraceReader`]: batches of rows as they lie in the file, in bounded memory;
+//! - [`read_series`]: one time-sorted [`Series`] per server;
+//! - [`read_merged`]: single rows of all servers in order of time, for a replay.
+//!
+//! [`read_origins`] and [`ForecastWriter`] are the two ends of an offline forecast; [`TraceWriter`] and
+//! [`write_incidents`] are what the generator writes. Every output file appears whole under its name or not at all.
+
+mod columns;
+mod errors;
+mod forecasts;
+mod incidents;
+mod merged;
+mod origins;
+mod output;
+mod reader;
+mod series;
+mod writer;
+
+pub use errors::TraceError;
+pub use forecasts::ForecastWriter;
+pub use incidents::{Incident, write_incidents};
+pub use merged::{MergedRows, TraceRow, read_merged};
+pub use origins::{Origin, read_origins};
+pub use reader::{TraceReader, TraceRows};
+pub use series::{Series, read_series};
+pub use writer::TraceWriter;

@@ -1,0 +1,108 @@
+//! Output files that appear whole or not at all.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema as ArrowSchema;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::TraceError;
+
+/// A file being written beside its final name; dropped before [`Pending::publish`] it leaves nothing behind.
+pub(crate) struct Pending {
+    temporary: PathBuf,
+    target: PathBuf,
+    published: bool,
+}
+
+impl Pending {
+    pub(crate) fn create(target: &Path) -> Result<(Self, File), TraceError> {
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let temporary = target.with_file_name(name);
+        let file = File::create(&temporary).map_err(|source| TraceError::File {
+            path: target.to_owned(),
+            source,
+        })?;
+        Ok((
+            Self {
+                temporary,
+                target: target.to_owned(),
+                published: false,
+            },
+            file,
+        ))
+    }
+
+    /// Makes the contents durable, then visible.
+    pub(crate) fn publish(mut self, file: &File) -> Result<(), TraceError> {
+        let outcome = file
+            .sync_all()
+            .and_then(|()| fs::rename(&self.temporary, &self.target));
+        self.published = outcome.is_ok();
+        outcome.map_err(|source| TraceError::File {
+            path: self.target.clone(),
+            source,
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.published {
+            // The error that led here is the one to report; a leftover `.tmp` harms nobody.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// A Parquet file being written, zstd-compressed.
+pub(crate) struct ParquetOutput {
+    writer: ArrowWriter<File>,
+    schema: Arc<ArrowSchema>,
+    pending: Pending,
+}
+
+impl ParquetOutput {
+    pub(crate) fn create(path: &Path, schema: ArrowSchema) -> Result<Self, TraceError> {
+        let (pending, file) = Pending::create(path)?;
+        let schema = Arc::new(schema);
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .build();
+        let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties)).map_err(
+            |source| TraceError::Write {
+                path: path.to_owned(),
+                source,
+            },
+        )?;
+        Ok(Self {
+            writer,
+            schema,
+            pending,
+        })
+    }
+
+    /// Appends rows; `columns` are in the order of the schema.
+    pub(crate) fn write(&mut self, columns: Vec<arrow::array::ArrayRef>) -> Result<(), TraceError> {
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+            .map_err(parquet::errors::ParquetError::from)
+            .and_then(|batch| self.writer.write(&batch))
+            .map_err(|source| TraceError::Write {
+                path: self.pending.target.clone(),
+                source,
+            })
+    }
+
+    pub(crate) fn finish(mut self) -> Result<(), TraceError> {
+        self.writer.finish().map_err(|source| TraceError::Write {
+            path: self.pending.target.clone(),
+            source,
+        })?;
+        self.pending.publish(self.writer.inner())
+    }
+}
