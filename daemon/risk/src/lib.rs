@@ -1,1 +1,155 @@
 //! Risk and breaches from the quantiles of a forecast.
+//!
+//! Pure arithmetic from an [`argus_fleet::EntityForecast`] to an [`argus_fleet::Risk`]; where the forecast came from is not known here.
+//! Each stage has its file, and each file opens with its formula and why it was chosen:
+//!
+//! 1. `exceedance`: quantiles of one step → probability of reaching a threshold at that step;
+//! 2. `horizon`: steps → probability of reaching it at any step;
+//! 3. `judgement`: one metric against its warning and critical thresholds ([`ThresholdRules`]);
+//! 4. [`assess`]: metrics → entity, then [`Calibration`], score and floor;
+//! 5. [`fleet_risk`]: entities → fleet.
+//!
+//! Over metrics: metrics that share a cause (the schema's `group`: CPU idle, iowait and load; memory and swap) count
+//! as one trouble seen several times, so a group is as probable as its most probable member; groups are taken as
+//! independent, `1 − ∏(1 − p)`. Multiplying all metrics would count one busy CPU three times, and the maximum over
+//! everything would make a second, unrelated trouble free of charge.
+
+mod calibration;
+mod cpu;
+mod exceedance;
+mod fleet;
+mod horizon;
+mod judgement;
+mod thresholds;
+
+pub use calibration::{Calibration, CalibrationError};
+pub use fleet::fleet_risk;
+pub use thresholds::{MetricRules, RuleError, ThresholdRules};
+
+use argus_fleet::{EntityForecast, Level, Risk};
+use argus_schema::{EntityName, Schema};
+
+use crate::judgement::{Judge, Verdict};
+
+/// Least score of an entity that is in breach now.
+pub const IN_BREACH_FLOOR: f64 = 80.0;
+
+/// Conditions less probable than this, and not breached now, are not listed in [`Risk::breaches`].
+pub const MIN_LISTED_PROBABILITY: f64 = 0.01;
+
+/// Judges one entity.
+///
+/// `profile` is a position in [`Schema::profiles`], `current` holds the newest observed value of each metric (NaN
+/// where there is none), `forecast` its quantiles. Missing, NaN or empty parts are left out of the judgement, never
+/// taken for 0; a forecast without any usable metric gives risk 0 with [`Risk::assessed`] 0.
+///
+/// The score counts critical thresholds only; warnings are listed beside them.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a separate fact of a pure function; a struct would be built for one call"
+)]
+pub fn assess(
+    schema: &Schema,
+    rules: &ThresholdRules,
+    calibration: &Calibration,
+    profile: u8,
+    cores: Option<f32>,
+    name: &EntityName,
+    current: &[f32],
+    forecast: &EntityForecast,
+) -> Risk {
+    let profile_id = schema
+        .profiles
+        .get(usize::from(profile))
+        .map_or("", |p| p.id.as_str());
+    let mut judge = Judge::new(schema, calibration, current, forecast);
+    let mut groups = Groups::default();
+    let mut breaches = Vec::new();
+    let mut assessed = 0_u64;
+    let mut in_breach = false;
+
+    for (index, metric) in schema.metrics.iter().enumerate() {
+        let Some(limits) = rules.resolve(metric, profile_id, name, cores) else {
+            continue;
+        };
+        let Some(Verdict { critical, warning }) = judge.metric(index, metric, limits) else {
+            continue;
+        };
+        if index < 64 {
+            assessed |= 1 << index;
+        }
+        groups.add(metric.group.as_deref(), critical.raw, critical.raw_30m);
+        in_breach |= critical.breach.now;
+        breaches.extend(
+            [critical.breach, warning.breach]
+                .into_iter()
+                .filter(|b| b.now || b.probability >= MIN_LISTED_PROBABILITY),
+        );
+    }
+
+    breaches.sort_by(|a, b| {
+        let by_probability = b.probability.total_cmp(&a.probability);
+        by_probability
+            .then(b.now.cmp(&a.now))
+            .then(b.severity.cmp(&a.severity))
+            .then(a.metric_index.cmp(&b.metric_index))
+    });
+    let (raw, raw_30m) = groups.combined();
+    let prob_horizon = calibration.apply(raw);
+    let prob_30m = calibration.apply_30m(raw_30m).min(prob_horizon);
+    let floor = if in_breach { IN_BREACH_FLOOR } else { 0.0 };
+    let unclamped = score_of(prob_horizon);
+    Risk {
+        score: unclamped.max(floor),
+        unclamped,
+        score_30m: score_of(prob_30m).max(floor),
+        prob_horizon,
+        prob_30m,
+        in_breach,
+        calibration: calibration.kind(),
+        breaches,
+        assessed,
+    }
+}
+
+/// 0 to 100 with one decimal.
+fn score_of(probability: f64) -> f64 {
+    (probability * 1000.0).round() / 10.0
+}
+
+/// Level of breaches of each threshold, so that the two names stay in one place.
+const SEVERITIES: [Level; 2] = [Level::Critical, Level::Warning];
+
+/// Most probable member of each group of metrics.
+#[derive(Default)]
+struct Groups<'a> {
+    /// Group name (`None`: a metric on its own), probability over the horizon, within 30 minutes.
+    members: Vec<(Option<&'a str>, f64, f64)>,
+}
+
+impl<'a> Groups<'a> {
+    fn add(&mut self, group: Option<&'a str>, horizon: f64, within_30m: f64) {
+        let known = self
+            .members
+            .iter_mut()
+            .find(|(name, ..)| group.is_some() && *name == group);
+        match known {
+            Some((_, most, most_30m)) => {
+                *most = most.max(horizon);
+                *most_30m = most_30m.max(within_30m);
+            }
+            None => self.members.push((group, horizon, within_30m)),
+        }
+    }
+
+    /// Probability that any group is in trouble: over the horizon, within 30 minutes.
+    fn combined(&self) -> (f64, f64) {
+        let (fine, fine_30m) = self
+            .members
+            .iter()
+            .fold((1.0, 1.0), |(fine, fine_30m), (_, p, p_30m)| {
+                (fine * (1.0 - p), fine_30m * (1.0 - p_30m))
+            });
+        (1.0 - fine, 1.0 - fine_30m)
+    }
+}
