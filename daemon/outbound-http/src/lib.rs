@@ -1,1 +1,24 @@
 //! Outgoing HTTP with a pool, limits and address vetting.
+//!
+//! A tour: a [`Client`] sends a [`Request`] and reads its [`Response`] within stated sizes and one deadline, never
+//! follows a redirect, and connects only to addresses that its [`AddressPolicy`] admits, judged *after* the name
+//! was resolved. A [`Binding`] turns what untrusted code asks for (a method, a path) into a URL below a base that
+//! the operator chose, or refuses. Neither knows who asks: plugins come through `argus-plugin-host`, the command
+//! line through [`Client::trusted`].
+//!
+//! Errors name host and port, never a path, query, header or body, because those may carry secrets.
+
+mod binding;
+mod client;
+mod errors;
+mod policy;
+mod resolver;
+mod tls;
+
+pub use binding::Binding;
+pub use client::{Client, ClientConfig, Request, Response};
+pub use errors::{BindingError, BuildError, SendError};
+pub use policy::AddressPolicy;
+
+pub use bytes::Bytes;
+pub use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};

@@ -1,0 +1,239 @@
+//! What a host, a plugin and its targets are given.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::{Clock, SystemClock};
+
+/// Settings of the host as a whole.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// Folder for compiled code, made with mode 0700; none compiles anew at every start.
+    pub cache_dir: Option<PathBuf>,
+    /// Threads that plugins run on. They are the host's own: plugins never share workers with ingest.
+    pub worker_threads: usize,
+    /// When a failing plugin is left alone, and for how long.
+    pub health: HealthPolicy,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            worker_threads: 2,
+            health: HealthPolicy::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// When a failing plugin is left alone. Only faults count: traps, exceeded limits and time. An error that a plugin
+/// returns properly (the far side is down, say) is no fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// Faults in a row after which calls are refused for a while.
+    pub faults_before_back_off: u32,
+    /// Length of the first pause; each further fault doubles it.
+    pub first_back_off: Duration,
+    /// Faults in a row after which the plugin is quarantined.
+    pub faults_before_quarantine: u32,
+    /// How long a quarantine lasts before a single call is let through on trial.
+    pub quarantine: Duration,
+}
+
+impl Default for HealthPolicy {
+    fn default() -> Self {
+        Self {
+            faults_before_back_off: 3,
+            first_back_off: Duration::from_secs(1),
+            faults_before_quarantine: 8,
+            quarantine: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Kinds of plugins, one WIT world each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PluginKind {
+    /// Carries notifications somewhere else.
+    Sink,
+}
+
+impl PluginKind {
+    /// The kind's name in configurations and manifests.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PluginKind::Sink => "sink",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [PluginKind::Sink]
+            .into_iter()
+            .find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One plugin as the operator configured it.
+#[derive(Debug, Clone)]
+pub struct PluginSpec {
+    /// Its name in the configuration; names it in every error and log line.
+    pub name: String,
+    /// What it is used as.
+    pub kind: PluginKind,
+    /// The component's file.
+    pub path: PathBuf,
+    /// SHA-256 the file must have, hexadecimal.
+    pub sha256: Option<String>,
+    /// What a call may cost.
+    pub limits: Limits,
+    /// Where it may send HTTP requests, by name.
+    pub targets: BTreeMap<String, TargetSpec>,
+    /// Its own settings: a JSON object, or null for none.
+    pub config: serde_json::Value,
+}
+
+impl PluginSpec {
+    /// A plugin with default limits, no targets and no settings.
+    pub fn new(name: impl Into<String>, kind: PluginKind, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            path: path.into(),
+            sha256: None,
+            limits: Limits::default(),
+            targets: BTreeMap::new(),
+            config: serde_json::Value::Null,
+        }
+    }
+}
+
+/// What one call, or one plugin, may cost at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Linear memory of an instance, all memories together.
+    pub memory_bytes: usize,
+    /// Elements in all tables together.
+    pub table_elements: usize,
+    /// Wall time of a call, waiting for HTTP included.
+    #[serde(rename = "timeout_secs", serialize_with = "as_secs")]
+    pub timeout: Duration,
+    /// Time a call may spend computing, counted in ticks of [`crate::EPOCH_TICK`].
+    #[serde(rename = "compute_secs", serialize_with = "as_secs")]
+    pub compute: Duration,
+    /// Calls at the same time; further ones wait for their turn within their own timeout.
+    pub concurrent_calls: usize,
+    /// HTTP requests in a call.
+    pub http_requests: u32,
+    /// Bytes a plugin may hand to the host, in each call of a host function and in its result.
+    pub copied_bytes: usize,
+    /// Bytes a call may log.
+    pub log_bytes: usize,
+    /// Lines a call may log.
+    pub log_lines: u32,
+    /// Size of the component's file.
+    pub file_bytes: u64,
+}
+
+fn as_secs<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(duration.as_secs_f64())
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            table_elements: 100_000,
+            timeout: Duration::from_secs(10),
+            compute: Duration::from_secs(2),
+            concurrent_calls: 4,
+            http_requests: 16,
+            copied_bytes: 8 << 20,
+            log_bytes: 64 << 10,
+            log_lines: 200,
+            // A Python component with its interpreter takes 18 MB.
+            file_bytes: 64 << 20,
+        }
+    }
+}
+
+/// A named HTTP target: what `http.send(target, …)` is bound to.
+#[derive(Debug, Clone)]
+pub struct TargetSpec {
+    /// Base URL; may hold `{{secret:NAME}}`.
+    pub url: String,
+    /// Methods that are allowed; empty means POST only.
+    pub methods: Vec<String>,
+    /// Beginning that every path below the base must have.
+    pub path_prefix: Option<String>,
+    /// Headers that the host sets on every request; values may hold `{{secret:NAME}}`.
+    pub headers: BTreeMap<String, String>,
+    /// Where each secret comes from.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Lets the base's host name resolve to private addresses. Literal addresses and `localhost` need it not: they
+    /// say plainly where they go.
+    pub allow_private_addresses: bool,
+    /// PEM file with certificate authorities to trust beside the built-in ones.
+    pub extra_authorities: Option<PathBuf>,
+    /// Longest wait for one answer.
+    pub timeout: Duration,
+    /// Largest body to send.
+    pub max_request_bytes: usize,
+    /// Largest answer to read.
+    pub max_response_bytes: usize,
+}
+
+impl TargetSpec {
+    /// A target with default limits that may be posted to.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            methods: Vec::new(),
+            path_prefix: None,
+            headers: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            allow_private_addresses: false,
+            extra_authorities: None,
+            timeout: Duration::from_secs(10),
+            max_request_bytes: 1 << 20,
+            max_response_bytes: 1 << 20,
+        }
+    }
+}
+
+/// Where a secret's value comes from. Read when the plugin is loaded or reloaded.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable of the daemon.
+    Env(String),
+    /// A file, one trailing line break aside.
+    File(PathBuf),
+    /// The value itself; for tests and for callers that keep secrets elsewhere.
+    Value(String),
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SecretSource::Env(name) => f.debug_tuple("Env").field(name).finish(),
+            SecretSource::File(path) => f.debug_tuple("File").field(path).finish(),
+            SecretSource::Value(_) => f.write_str("Value(…)"),
+        }
+    }
+}
