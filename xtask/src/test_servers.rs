@@ -1,0 +1,65 @@
+//! The real servers that the end-to-end tests run against, from Debian's packages, unpacked under `.deps/debian`.
+//!
+//! Unpacked, not installed: an installed server would be started as a service of the machine. The tests start them
+//! on ports and folders of their own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::workspace::Workspace;
+use crate::{debian, process, step};
+
+/// Packages, each with the program of its name in `usr/bin`. All are static but for the C library.
+const SERVERS: [&str; 3] = [
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-node-exporter",
+];
+
+/// Makes the servers runnable and returns the folder with their programs.
+pub fn set_up(workspace: &Workspace) -> Result<PathBuf> {
+    let programs = workspace.debian_root().join("usr/bin");
+    if missing(&programs).is_empty() {
+        step::note(format!("{} are in place", SERVERS.join(", ")));
+        return Ok(programs);
+    }
+    if !debian::is_debian() {
+        bail!(
+            "the end-to-end tests run against {}: they are taken from Debian's packages, and this system has no apt-get \
+             and dpkg-deb; put the programs into {} yourself",
+            SERVERS.join(", "),
+            programs.display()
+        );
+    }
+    step::note(format!("downloading Debian packages {}", SERVERS.join(" ")));
+    debian::unpack(&SERVERS, &workspace.debian_root())?;
+    for server in SERVERS {
+        process::output(process::command(programs.join(server)).arg("--version"))
+            .with_context(|| format!("{server} from Debian's package does not run here"))?;
+    }
+    Ok(programs)
+}
+
+fn missing(programs: &Path) -> Vec<&'static str> {
+    SERVERS
+        .into_iter()
+        .filter(|server| !programs.join(server).is_file())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_server_that_is_not_there_is_missing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        fs::write(folder.path().join("prometheus"), "").expect("write");
+        assert_eq!(
+            missing(folder.path()),
+            ["prometheus-alertmanager", "prometheus-node-exporter"]
+        );
+    }
+}

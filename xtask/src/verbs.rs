@@ -1,0 +1,137 @@
+//! What each verb does, in order.
+
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cli::{HELP, Options, Verb};
+use crate::lock::DepsLock;
+use crate::wasm::Compiler;
+use crate::workspace::Workspace;
+use crate::{cargo, libtorch, plugins, prerequisites, process, step, test_servers, wasm};
+
+/// Does what the command line asked for.
+pub fn execute(verb: Verb) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match verb {
+        Verb::Help => {
+            println!("{HELP}");
+            Ok(())
+        }
+        Verb::Setup(options) => {
+            set_up(&workspace, options)?;
+            step::note("ready: `cargo xtask run`, or `cargo build --release -p argus`");
+            Ok(())
+        }
+        Verb::Plugins(options) => set_up_and_build_plugins(&workspace, options),
+        Verb::Run(options, arguments) => run(&workspace, options, &arguments),
+        Verb::Test(options, arguments) => test(&workspace, options, &arguments),
+        Verb::Check(options) => check(&workspace, options),
+    }
+}
+
+/// What every build needs.
+fn set_up(workspace: &Workspace, options: Options) -> Result<Compiler> {
+    prerequisites::require_cxx_compiler()?;
+    let _lock = DepsLock::acquire(&workspace.deps())?;
+    step::run("libtorch", || libtorch::set_up(workspace, options))?;
+    step::run("WebAssembly compiler", || wasm::set_up(options.rustup))
+}
+
+fn set_up_and_build_plugins(workspace: &Workspace, options: Options) -> Result<()> {
+    let compiler = set_up(workspace, options)?;
+    step::run("plugins", || plugins::build(workspace, &compiler))
+}
+
+/// Replaces this process by the daemon, so that signals and its exit code are the daemon's own.
+fn run(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Result<()> {
+    set_up_and_build_plugins(workspace, options)?;
+    let program = step::run("argus", || {
+        let mut build = cargo::command(&workspace.root);
+        let artifacts = cargo::build(build.args(["build", "--release", "--package", "argus"]))?;
+        cargo::program_among(&artifacts, "argus")
+    })?;
+    let mut daemon = process::command(program);
+    daemon.current_dir(&workspace.root).arg("serve");
+    let example = "examples/argus.toml";
+    if workspace.root.join(example).is_file() {
+        daemon.args(["--config", example]);
+    }
+    daemon.args(arguments);
+    let error = daemon.exec();
+    Err(process::start_error(&daemon, error))
+}
+
+fn test(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Result<()> {
+    set_up_and_build_plugins(workspace, options)?;
+    let servers = step::run("test servers", || {
+        let _lock = DepsLock::acquire(&workspace.deps())?;
+        test_servers::set_up(workspace)
+    })?;
+    // One build for all: `cargo build -p argus` would choose other features and compile most crates twice.
+    let program = step::run("build of all tests and of argus", || {
+        let mut build = cargo::command(&workspace.root);
+        let artifacts = cargo::build(build.args(["test", "--workspace", "--no-run"]))?;
+        cargo::program_among(&artifacts, "argus")
+    })?;
+    step::run("tests", || {
+        process::run(&mut test_command(workspace, &program, &servers, arguments))
+    })
+}
+
+/// `cargo test` with what the end-to-end tests run, by environment variables.
+fn test_command(
+    workspace: &Workspace,
+    program: &PathBuf,
+    servers: &PathBuf,
+    arguments: &[OsString],
+) -> Command {
+    let mut command = cargo::command(&workspace.root);
+    command.args(["test", "--workspace"]).args(arguments);
+    command.env("ARGUS_BIN", program);
+    command.env("ARGUS_PLUGINS_DIR", workspace.plugins_dist());
+    command.env("ARGUS_TEST_BIN_DIR", servers);
+    command
+}
+
+fn check(workspace: &Workspace, options: Options) -> Result<()> {
+    prerequisites::require_rustfmt_and_clippy()?;
+    let has_plugins = workspace.plugins().join("Cargo.toml").is_file();
+    let cargo_workspaces: Vec<PathBuf> = [
+        Some(workspace.root.clone()),
+        has_plugins.then(|| workspace.plugins()),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let in_each = |arguments: &[&str]| -> Result<()> {
+        cargo_workspaces
+            .iter()
+            .try_for_each(|folder| process::run(cargo::command(folder).args(arguments)))
+    };
+    step::run("format", || in_each(&["fmt", "--all", "--check"]))?;
+    set_up(workspace, options)?;
+    step::run("lints", || {
+        in_each(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })?;
+    step::run("licences, bans and sources of dependencies", || {
+        if process::find_program("cargo-deny").is_none() {
+            step::note("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
+            return Ok(());
+        }
+        process::run(
+            cargo::command(&workspace.root).args(["deny", "check", "licenses", "bans", "sources"]),
+        )
+    })?;
+    test(workspace, options, &[])
+}
