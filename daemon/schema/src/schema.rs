@@ -100,7 +100,10 @@ pub enum SchemaError {
 }
 
 static SERVER: LazyLock<Arc<Schema>> = LazyLock::new(|| {
-    Arc::new(Schema::from_toml(include_str!("../schemas/server.toml")).expect("the built-in schema is tested"))
+    Arc::new(
+        Schema::from_toml(include_str!("../schemas/server.toml"))
+            .expect("the built-in schema is tested"),
+    )
 });
 
 impl Schema {
@@ -115,13 +118,19 @@ impl Schema {
     /// When the text is not TOML, a name repeats or is empty, a range is empty, or a threshold lies outside it.
     pub fn from_toml(text: &str) -> Result<Self, SchemaError> {
         let schema: Self = toml::from_str(text)?;
-        schema.check().map_err(|problem| SchemaError::Invalid { schema: schema.id.clone(), problem })?;
+        schema.check().map_err(|problem| SchemaError::Invalid {
+            schema: schema.id.clone(),
+            problem,
+        })?;
         Ok(schema)
     }
 
     fn check(&self) -> Result<(), String> {
         if self.metrics.is_empty() || self.metrics.len() > 64 {
-            return Err(format!("has {} metrics; 1 to 64 are possible", self.metrics.len()));
+            return Err(format!(
+                "has {} metrics; 1 to 64 are possible",
+                self.metrics.len()
+            ));
         }
         if self.profiles.is_empty() {
             return Err("needs at least one profile; the last one is the default".to_owned());
@@ -139,15 +148,25 @@ impl Schema {
             {
                 return Err(format!("metric `{name}`: min {min} is not below max {max}"));
             }
-            let limits = metric.thresholds.iter().chain(metric.profile_thresholds.values());
+            let limits = metric
+                .thresholds
+                .iter()
+                .chain(metric.profile_thresholds.values());
             for t in limits {
                 let ordered = match metric.breach {
                     Some(Breach::Above) => t.warning <= t.critical,
                     Some(Breach::Below) => t.warning >= t.critical,
-                    None => return Err(format!("metric `{name}` has thresholds but no `breach` side")),
+                    None => {
+                        return Err(format!(
+                            "metric `{name}` has thresholds but no `breach` side"
+                        ));
+                    }
                 };
                 if !ordered {
-                    return Err(format!("metric `{name}`: warning {} lies past critical {}", t.warning, t.critical));
+                    return Err(format!(
+                        "metric `{name}`: warning {} lies past critical {}",
+                        t.warning, t.critical
+                    ));
                 }
             }
             for profile in metric.profile_thresholds.keys() {
@@ -166,7 +185,10 @@ impl Schema {
 
     /// Position of a profile in [`Schema::profiles`].
     pub fn profile_code(&self, id: &str) -> Option<u8> {
-        self.profiles.iter().position(|p| p.id == id).and_then(|i| u8::try_from(i).ok())
+        self.profiles
+            .iter()
+            .position(|p| p.id == id)
+            .and_then(|i| u8::try_from(i).ok())
     }
 
     /// The profile that an entity has while nothing better is known: the last one.
@@ -176,7 +198,10 @@ impl Schema {
 
     /// Category code of a status: 1-based position, because 0 means missing.
     pub fn status_code(&self, status: &str) -> Option<u8> {
-        self.statuses.iter().position(|s| s == status).and_then(|i| u8::try_from(i + 1).ok())
+        self.statuses
+            .iter()
+            .position(|s| s == status)
+            .and_then(|i| u8::try_from(i + 1).ok())
     }
 }
 
@@ -184,11 +209,17 @@ impl Metric {
     /// Thresholds in the metric's unit for an entity; `None` where there are none, or where they are per core and
     /// the number of cores is unknown.
     pub fn thresholds_for(&self, profile_id: &str, cores: Option<f32>) -> Option<Thresholds> {
-        let limits = *self.profile_thresholds.get(profile_id).or(self.thresholds.as_ref())?;
+        let limits = *self
+            .profile_thresholds
+            .get(profile_id)
+            .or(self.thresholds.as_ref())?;
         if !self.per_core {
             return Some(limits);
         }
         let cores = f64::from(cores?);
-        Some(Thresholds { warning: limits.warning * cores, critical: limits.critical * cores })
+        Some(Thresholds {
+            warning: limits.warning * cores,
+            critical: limits.critical * cores,
+        })
     }
 }
