@@ -15,8 +15,6 @@ pub(crate) struct Finding {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
-    /// Whether the value may be a secret and must not be shown.
-    pub hide: bool,
 }
 
 /// Findings so far.
@@ -26,29 +24,15 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Records a finding about the value at `path`.
+    /// Records a finding about the value at `path`. The message must not repeat a value that may be a secret.
     pub fn report(&mut self, path: &[&str], message: impl Into<String>, help: impl Into<String>) {
-        self.push(path, message.into(), help.into(), false);
-    }
-
-    /// The same for a value that may be a secret.
-    pub fn report_hidden(
-        &mut self,
-        path: &[&str],
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        self.push(path, message.into(), help.into(), true);
-    }
-
-    fn push(&mut self, path: &[&str], message: String, help: String, hide: bool) {
         let path = path.iter().map(|&key| key.to_owned()).collect();
+        let help = help.into();
         let help = (!help.is_empty()).then_some(help);
         self.findings.push(Finding {
             path,
-            message,
+            message: message.into(),
             help,
-            hide,
         });
     }
 

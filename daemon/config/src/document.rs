@@ -6,6 +6,7 @@ use miette::NamedSource;
 use toml::de::{DeTable, DeValue};
 
 use crate::errors::Problem;
+use crate::target::SECRET_HEADERS;
 
 /// One or several files joined into one text. Each file holds whole tables, so that joining keeps their meaning.
 #[derive(Debug, Default)]
@@ -27,45 +28,54 @@ impl Document {
         &self.text
     }
 
-    /// A problem at a place in the joined text. `hide` blanks the place in the text that is shown.
-    pub fn problem(
-        &self,
-        span: Range<usize>,
-        message: String,
-        help: Option<String>,
-        hide: bool,
-    ) -> Problem {
+    /// A problem at a place in the joined text.
+    pub fn problem(&self, span: Range<usize>, message: String, help: Option<String>) -> Problem {
         let (name, file) = self.file_at(span.start);
-        let mut text = self.text.get(file.clone()).unwrap_or_default().to_owned();
+        let shown = self.without_secrets();
+        let text = shown.get(file.clone()).unwrap_or_default().to_owned();
         let start = span.start.clamp(file.start, file.end) - file.start;
         let end = span.end.clamp(file.start, file.end) - file.start;
-        if hide && let Some(secret) = text.get(start..end) {
-            let blanks: String = secret
-                .chars()
-                .map(|c| if c == '\n' { '\n' } else { '*' })
-                .collect();
-            text.replace_range(start..end, &blanks);
-        }
         let before = text.get(..start).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .unwrap_or_default()
-            .chars()
-            .count()
-            + 1;
-        // A blank may be shorter in bytes than what it hides.
-        let length = (end - start).min(text.len().saturating_sub(start));
         Problem {
             file: name.to_owned(),
-            line,
-            column,
+            line: before.matches('\n').count() + 1,
+            column: before
+                .rsplit('\n')
+                .next()
+                .unwrap_or_default()
+                .chars()
+                .count()
+                + 1,
             message,
             help,
-            source: NamedSource::new(name, text).with_language("toml"),
-            span: (start, length).into(),
+            text: NamedSource::new(name, text),
+            span: (start, end - start).into(),
         }
+    }
+
+    /// The text with stars over values that may be secrets, offsets unchanged. A problem shows the lines around it, so
+    /// a secret must be hidden even where the mistake is in another line.
+    fn without_secrets(&self) -> String {
+        let (root, _) = DeTable::parse_recoverable(&self.text);
+        let mut spans = Vec::new();
+        collect_secrets(root.get_ref(), "", &mut spans);
+        let mut shown = self.text.clone();
+        for span in spans {
+            if let Some(secret) = self.text.get(span.clone()) {
+                let stars: String = secret
+                    .chars()
+                    .map(|c| {
+                        if c == '\n' {
+                            "\n".to_owned()
+                        } else {
+                            "*".repeat(c.len_utf8())
+                        }
+                    })
+                    .collect();
+                shown.replace_range(span, &stars);
+            }
+        }
+        shown
     }
 
     fn file_at(&self, offset: usize) -> (&str, Range<usize>) {
@@ -103,5 +113,26 @@ impl Document {
             }
         }
         place
+    }
+}
+
+/// Places of values that may be secrets: literals under `secrets`, headers made for secrets, URLs with credentials.
+fn collect_secrets(table: &DeTable<'_>, parent: &str, spans: &mut Vec<Range<usize>>) {
+    for (key, value) in table {
+        let name = key.get_ref().to_ascii_lowercase();
+        match value.get_ref() {
+            DeValue::Table(inner) => collect_secrets(inner, key.get_ref(), spans),
+            DeValue::String(text) => {
+                let literal_header =
+                    SECRET_HEADERS.contains(&name.as_str()) && !text.contains("{{secret:");
+                let has_credentials =
+                    matches!(name.as_str(), "url" | "proxy") && text.contains('@');
+                if parent == "secrets" || literal_header || has_credentials {
+                    spans.push(value.span());
+                }
+            }
+            _ if parent == "secrets" => spans.push(value.span()),
+            _ => {}
+        }
     }
 }

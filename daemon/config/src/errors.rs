@@ -27,11 +27,11 @@ pub enum ConfigError {
 }
 
 fn list(problems: &[Problem]) -> String {
-    problems
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<String> = problems.iter().map(Problem::one_line).collect();
+    lines.join(
+        "
+",
+    )
 }
 
 impl ConfigError {
@@ -44,16 +44,16 @@ impl ConfigError {
     }
 }
 
-/// One thing that is wrong, with its place. As a [`Diagnostic`] it shows the line itself; as text it is
-/// `file:line:column: message; help`.
-#[derive(Debug)]
+/// One thing that is wrong, with its place. As a [`Diagnostic`] it shows the line itself, secrets blanked.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
 pub struct Problem {
     pub(crate) file: String,
     pub(crate) line: usize,
     pub(crate) column: usize,
     pub(crate) message: String,
     pub(crate) help: Option<String>,
-    pub(crate) source: NamedSource<String>,
+    pub(crate) text: NamedSource<String>,
     pub(crate) span: SourceSpan,
 }
 
@@ -77,25 +77,21 @@ impl Problem {
     pub fn message(&self) -> &str {
         &self.message
     }
-}
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}:{}:{}: {}",
+    /// `file:line:column: message; help`, for logs.
+    pub fn one_line(&self) -> String {
+        let help = self
+            .help
+            .as_ref()
+            .map(|help| format!("; {help}"))
+            .unwrap_or_default();
+        format!(
+            "{}:{}:{}: {}{help}",
             self.file, self.line, self.column, self.message
-        )?;
-        if let Some(help) = &self.help {
-            write!(f, "; {help}")?;
-        }
-        Ok(())
+        )
     }
 }
 
-impl std::error::Error for Problem {}
-
-// By hand because the derive would show `Display`, which repeats what the drawing shows.
 impl Diagnostic for Problem {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         self.help
@@ -104,7 +100,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(&self.text)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

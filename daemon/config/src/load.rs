@@ -10,7 +10,6 @@ use toml::de::DeTable;
 use crate::check::Checker;
 use crate::document::Document;
 use crate::errors::{ConfigError, Problem};
-use crate::secret::LITERAL_SECRET;
 use crate::{Config, suggest};
 
 impl Config {
@@ -97,7 +96,7 @@ fn parse(files: &[(String, String)]) -> Result<Config, ConfigError> {
     let problems = checker
         .findings
         .into_iter()
-        .map(|f| document.problem(document.locate(&f.path), f.message, f.help, f.hide))
+        .map(|f| document.problem(document.locate(&f.path), f.message, f.help))
         .collect();
     Err(ConfigError::Invalid { problems })
 }
@@ -115,7 +114,6 @@ fn check_syntax(document: &Document) -> Result<(), ConfigError> {
                 span_of(error),
                 error.message().to_owned(),
                 syntax_help(error.message()),
-                false,
             )
         })
         .collect();
@@ -144,7 +142,7 @@ fn check_fragment(document: &Document) -> Result<(), ConfigError> {
             }
             let message = "a key stands before the first [table] of a fragment".to_owned();
             let help = Some("begin the fragment with the table that the key belongs to".to_owned());
-            let problem = document.problem(offset..offset + content.len(), message, help, false);
+            let problem = document.problem(offset..offset + content.len(), message, help);
             return Err(ConfigError::Invalid {
                 problems: vec![problem],
             });
@@ -159,14 +157,13 @@ fn deserialize(document: &Document) -> Result<Config, ConfigError> {
         problems: vec![problem],
     };
     let deserializer = toml::Deserializer::parse(document.text())
-        .map_err(|e| invalid(document.problem(span_of(&e), e.message().to_owned(), None, false)))?;
+        .map_err(|e| invalid(document.problem(span_of(&e), e.message().to_owned(), None)))?;
     let mut track = serde_path_to_error::Track::new();
     let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
     Config::deserialize(tracked).map_err(|error| {
         let path = track.path().to_string();
         let (message, help) = explain(error.message(), &path);
-        let hide = error.message().contains(LITERAL_SECRET);
-        invalid(document.problem(span_of(&error), message, help, hide))
+        invalid(document.problem(span_of(&error), message, help))
     })
 }
 

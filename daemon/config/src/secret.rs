@@ -7,8 +7,8 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Said when a secret stands in the file itself. The loader hides the text of errors that contain it.
-pub(crate) const LITERAL_SECRET: &str = "a secret must not stand in the configuration file";
+/// Said when a secret stands in the file itself.
+const LITERAL_SECRET: &str = "a secret must not stand in the configuration file";
 
 /// Where a secret is kept: `{ env = "NAME" }` or `{ file = "PATH" }`.
 #[derive(Debug, Clone, PartialEq, Eq)]

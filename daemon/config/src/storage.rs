@@ -16,11 +16,15 @@ pub struct Storage {
     pub data_dir: Option<PathBuf>,
     /// Most entities kept; records of further ones are refused.
     pub max_entities: usize,
+    /// Most records of one entity in one step; further ones are refused.
+    pub max_records_per_bin: u32,
+    /// Entities that sent nothing for this long are retired; 0 keeps them for ever.
+    pub forget_after_days: u32,
     /// A checkpoint is written at least this often while records arrive.
     pub checkpoint_secs: u64,
     /// A checkpoint is written when the log since the last one is longer.
     pub checkpoint_log_bytes: u64,
-    /// History files older than this are deleted.
+    /// History older than this is deleted; 0 keeps it until the disk budget is used up.
     pub history_retention_days: u32,
     /// Oldest history files are deleted when all of them take more than this.
     pub history_max_bytes: u64,
@@ -32,9 +36,11 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             data_dir: None,
-            max_entities: 10_000,
+            max_entities: 20_000,
+            max_records_per_bin: 20_000,
+            forget_after_days: 30,
             checkpoint_secs: 300,
-            checkpoint_log_bytes: 256 << 20,
+            checkpoint_log_bytes: 64 << 20,
             history_retention_days: 400,
             history_max_bytes: 20 << 30,
             min_free_bytes: 256 << 20,

@@ -54,7 +54,7 @@ const FORBIDDEN_HEADERS: [&str; 8] = [
 ];
 
 /// Headers whose whole purpose is to carry a secret.
-const SECRET_HEADERS: [&str; 4] = [
+pub(crate) const SECRET_HEADERS: [&str; 4] = [
     "authorization",
     "cookie",
     "proxy-authorization",
@@ -119,7 +119,7 @@ impl Target {
                 .is_ok_and(|u| u.scheme_str() == Some("http") && u.host().is_some())
         {
             let help = "write it as \"http://host:port\"";
-            found.report_hidden(&below("proxy"), "this is no address of a proxy", help);
+            found.report(&below("proxy"), "this is no address of a proxy", help);
         }
     }
 
@@ -140,7 +140,7 @@ impl Target {
             );
         } else if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
             // The part before the @ is a password more often than not.
-            found.report_hidden(
+            found.report(
                 path,
                 "a URL with credentials in it is refused",
                 "put them into a secret and a header: headers = { authorization = \"Basic {{secret:login}}\" }",
@@ -181,14 +181,14 @@ impl Target {
             );
         }
         if HeaderValue::from_str(&without_placeholders(value)).is_err() {
-            found.report_hidden(
+            found.report(
                 path,
                 format!("the value of header `{name}` has control characters"),
                 "",
             );
         }
         if SECRET_HEADERS.contains(&lower.as_str()) && !value.contains("{{secret:") {
-            found.report_hidden(
+            found.report(
                 path,
                 format!("header `{name}` carries a secret in plain text"),
                 format!("write {name} = \"… {{{{secret:token}}}}\" and secrets.token = {{ env = \"NAME\" }}"),

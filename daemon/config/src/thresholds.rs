@@ -52,6 +52,14 @@ pub(crate) fn check(thresholds: &BTreeMap<String, MetricThresholds>, found: &mut
             );
             continue;
         };
+        if metric.breach.is_none() {
+            found.report(
+                &["thresholds", name],
+                format!("`{name}` cannot have thresholds"),
+                "neither high nor low values of it are bad in themselves",
+            );
+            continue;
+        }
         check_metric(metric, limits, found);
     }
 }

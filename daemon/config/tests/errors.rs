@@ -78,6 +78,8 @@ fn nothing_secret_is_ever_shown() {
     for text in [
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nsecrets.x = \"very-secret\"\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://u:very-secret@a\"\n",
+        "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nulr = \"https://a\"\nsecrets.x = \"very-secret\"\n",
+        "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = https://a\nsecrets.x = \"very-secret\"\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nheaders = { x-api-key = \"very-secret\" }\n",
     ] {
         let error = Config::from_toml_str("argus.toml", text).expect_err("refused");
