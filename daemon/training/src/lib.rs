@@ -1,0 +1,1 @@
+//! Trains the model on Parquet traces and a synthetic fleet.
