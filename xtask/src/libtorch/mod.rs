@@ -30,6 +30,8 @@ pub const VERSION: &str = "2.13.0";
 /// Makes `.deps/libtorch` usable.
 pub fn set_up(workspace: &Workspace, options: Options) -> Result<()> {
     let place = workspace.libtorch();
+    // What a killed setup left.
+    remove_folder(&provision::partial(&place))?;
     if let Some(own) = libtorch_of_the_user(env::var_os("LIBTORCH").map(PathBuf::from), &place)? {
         return link(&own, &place);
     }

@@ -1,7 +1,7 @@
 //! Fetching libtorch and laying it out.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -67,6 +67,11 @@ pub fn source_of(place: &Path) -> Option<Source> {
         .find(|source| source.marker() == marker)
 }
 
+/// Where a libtorch is made before it is renamed to `place`.
+pub fn partial(place: &Path) -> PathBuf {
+    place.with_extension("partial")
+}
+
 /// Fetches libtorch and puts it at `place`.
 pub fn provision(source: Source, place: &Path) -> Result<()> {
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
@@ -76,10 +81,10 @@ pub fn provision(source: Source, place: &Path) -> Result<()> {
         );
     }
     let python = prerequisites::require_python_with_pip()?;
-    let partial = place.with_extension("partial");
+    let partial = partial(place);
     let (downloads, layout) = (partial.join("downloads"), partial.join("libtorch"));
-    remove_folder(&partial)?;
-    for folder in [&downloads, &layout.join("lib")] {
+    let temporary = partial.join("tmp");
+    for folder in [&downloads, &temporary, &layout.join("lib")] {
         fs::create_dir_all(folder)
             .with_context(|| format!("failed to create {}", folder.display()))?;
     }
@@ -134,6 +139,8 @@ fn download_wheels(python: &Path, downloads: &Path) -> Result<()> {
         pip.args(["--platform", platform]);
     }
     pip.args(["--no-input", "--disable-pip-version-check"]);
+    // Its temporary files go where the next setup clears up.
+    pip.env("TMPDIR", downloads.with_file_name("tmp"));
     pip.arg("--dest")
         .arg(downloads)
         .arg("--requirement")
