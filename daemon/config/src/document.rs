@@ -125,8 +125,7 @@ fn collect_secrets(table: &DeTable<'_>, parent: &str, spans: &mut Vec<Range<usiz
             DeValue::String(text) => {
                 let literal_header =
                     SECRET_HEADERS.contains(&name.as_str()) && !text.contains("{{secret:");
-                let has_credentials =
-                    matches!(name.as_str(), "url" | "proxy") && text.contains('@');
+                let has_credentials = name == "url" && text.contains('@');
                 if parent == "secrets" || literal_header || has_credentials {
                     spans.push(value.span());
                 }

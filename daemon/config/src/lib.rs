@@ -27,12 +27,12 @@ mod suggest;
 mod target;
 mod thresholds;
 
-pub use alerts::{Alerts, Delivery};
+pub use alerts::{Alerts, Delivery, SeverityRule};
 pub use demo_feed::DemoFeed;
 pub use errors::{ConfigError, Problem};
 pub use ingest::{Ingest, RemoteWrite};
 pub use model::{Device, Model};
-pub use plugins::{Plugin, PluginKind, PluginLimits};
+pub use plugins::{MinSeverity, Plugin, PluginKind, PluginLimits, Route};
 pub use profiles::Profiles;
 pub use secret::{Secret, SecretError, SecretSource};
 pub use self_source::SelfSource;

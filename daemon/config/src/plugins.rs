@@ -26,6 +26,9 @@ pub struct Plugin {
     /// What one call may use up.
     #[serde(default)]
     pub limits: PluginLimits,
+    /// Which alerts it is told of.
+    #[serde(default)]
+    pub route: Route,
     /// `[plugins.<name>.targets.<target>]`: where it may send HTTP requests, by the name that it uses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<String, Target>,
@@ -46,33 +49,74 @@ pub enum PluginKind {
     Sink,
 }
 
+/// Which alerts a sink is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Route {
+    /// Alerts that never reach this severity are not told.
+    pub min_severity: MinSeverity,
+    /// Whether firing alerts are told again every `alerts.refresh_secs`: Alertmanager needs it, a chat does not.
+    pub refresh: bool,
+}
+
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            min_severity: MinSeverity::Warning,
+            refresh: true,
+        }
+    }
+}
+
+/// The least severity that a sink is told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MinSeverity {
+    /// Warnings and critical alerts.
+    Warning,
+    /// Critical alerts only.
+    Critical,
+}
+
 /// What one call of a plugin may use up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PluginLimits {
-    /// Linear memory.
+    /// Linear memory, all memories together.
     pub memory_mb: u32,
+    /// Elements in all tables together.
+    pub table_elements: usize,
     /// Time from call to answer, waiting for the network included.
     pub timeout_secs: u64,
+    /// Time spent computing.
+    pub compute_ms: u64,
+    /// Calls at the same time; further ones wait within their own timeout.
+    pub concurrent_calls: usize,
     /// HTTP requests.
     pub http_requests: u32,
-    /// Body of one HTTP answer.
-    pub http_response_bytes: usize,
+    /// Bytes handed to the host, in each call of a host function and in the result.
+    pub copied_bytes: usize,
     /// Text logged.
     pub log_bytes: usize,
-    /// Calls at the same time.
-    pub concurrent_calls: u32,
+    /// Lines logged.
+    pub log_lines: u32,
+    /// Size of the plugin's file.
+    pub file_mb: u64,
 }
 
 impl Default for PluginLimits {
     fn default() -> Self {
         Self {
             memory_mb: 64,
+            table_elements: 100_000,
             timeout_secs: 10,
-            http_requests: 16,
-            http_response_bytes: 1 << 20,
-            log_bytes: 64 << 10,
+            compute_ms: 2000,
             concurrent_calls: 4,
+            http_requests: 16,
+            copied_bytes: 8 << 20,
+            log_bytes: 64 << 10,
+            log_lines: 200,
+            file_mb: 64,
         }
     }
 }
@@ -142,36 +186,25 @@ pub(crate) fn check(plugins: &BTreeMap<String, Plugin>, found: &mut Checker) {
 }
 
 fn check_limits(name: &str, limits: &PluginLimits, found: &mut Checker) {
+    let path = |key: &'static str| ["plugins", name, "limits", key];
+    found.range(&path("memory_mb"), &limits.memory_mb, 1..=4096);
     found.range(
-        &["plugins", name, "limits", "memory_mb"],
-        &limits.memory_mb,
-        1..=4096,
+        &path("table_elements"),
+        &limits.table_elements,
+        1..=100_000_000,
     );
+    found.range(&path("timeout_secs"), &limits.timeout_secs, 1..=600);
+    found.range(&path("compute_ms"), &limits.compute_ms, 10..=600_000);
     found.range(
-        &["plugins", name, "limits", "timeout_secs"],
-        &limits.timeout_secs,
-        1..=600,
-    );
-    found.range(
-        &["plugins", name, "limits", "http_requests"],
-        &limits.http_requests,
-        0..=10_000,
-    );
-    found.range(
-        &["plugins", name, "limits", "http_response_bytes"],
-        &limits.http_response_bytes,
-        0..=1 << 30,
-    );
-    found.range(
-        &["plugins", name, "limits", "log_bytes"],
-        &limits.log_bytes,
-        0..=1 << 30,
-    );
-    found.range(
-        &["plugins", name, "limits", "concurrent_calls"],
+        &path("concurrent_calls"),
         &limits.concurrent_calls,
         1..=1024,
     );
+    found.range(&path("http_requests"), &limits.http_requests, 0..=10_000);
+    found.range(&path("copied_bytes"), &limits.copied_bytes, 1024..=1 << 30);
+    found.range(&path("log_bytes"), &limits.log_bytes, 0..=1 << 30);
+    found.range(&path("log_lines"), &limits.log_lines, 0..=1_000_000);
+    found.range(&path("file_mb"), &limits.file_mb, 1..=1024);
 }
 
 fn is_name(name: &str) -> bool {

@@ -28,7 +28,7 @@ pub struct Server {
     pub max_connections: usize,
     /// Most WebSocket clients at a time.
     pub max_websockets: usize,
-    /// How long a client may take to send its headers.
+    /// How long a client may take to send its headers, and how long an idle connection is kept.
     pub header_timeout_secs: u64,
     /// How long a client may take to send its body.
     pub body_timeout_secs: u64,
@@ -47,7 +47,7 @@ impl Default for Server {
             reads_per_minute: 600,
             max_connections: 1024,
             max_websockets: 128,
-            header_timeout_secs: 10,
+            header_timeout_secs: 60,
             body_timeout_secs: 30,
             drain_secs: 10,
         }

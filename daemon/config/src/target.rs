@@ -29,12 +29,30 @@ pub struct Target {
     /// Secrets by the name used in placeholders.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, SecretSource>,
-    /// PEM file of certificates to trust instead of the public ones.
+    /// PEM file of certificate authorities to trust beside the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// `http://` proxy to send requests through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<String>,
+    /// Lets the host *name* resolve to a private address. A literal address or `localhost` needs no leave: it says
+    /// plainly where it goes.
+    #[serde(default)]
+    pub allow_private_addresses: bool,
+    /// How long one answer may take.
+    #[serde(default = "ten_secs")]
+    pub timeout_secs: u64,
+    /// Largest body sent.
+    #[serde(default = "one_mib")]
+    pub max_request_bytes: usize,
+    /// Largest body read.
+    #[serde(default = "one_mib")]
+    pub max_response_bytes: usize,
+}
+
+fn ten_secs() -> u64 {
+    10
+}
+
+fn one_mib() -> usize {
+    1 << 20
 }
 
 fn post_only() -> Vec<String> {
@@ -113,14 +131,17 @@ impl Target {
                 );
             }
         }
-        if let Some(proxy) = &self.proxy
-            && !proxy
-                .parse::<Uri>()
-                .is_ok_and(|u| u.scheme_str() == Some("http") && u.host().is_some())
-        {
-            let help = "write it as \"http://host:port\"";
-            found.report(&below("proxy"), "this is no address of a proxy", help);
-        }
+        found.range(&below("timeout_secs"), &self.timeout_secs, 1..=600);
+        found.range(
+            &below("max_request_bytes"),
+            &self.max_request_bytes,
+            0..=1 << 30,
+        );
+        found.range(
+            &below("max_response_bytes"),
+            &self.max_response_bytes,
+            0..=1 << 30,
+        );
     }
 
     fn check_url(&self, path: &[&str], found: &mut Checker) {
