@@ -15,7 +15,8 @@ pub struct Mapping {
     /// What the number in an `*_mbps` field is multiplied with to give MB/s (10⁶ bytes per second). These names
     /// mean megabytes per second in the fleets that send them, hence 1; senders of megabits set 0.125.
     pub mbps_factor: f64,
-    aliases: Vec<Alias>,
+    /// Other names of metrics, in order of precedence.
+    pub aliases: Vec<Alias>,
 }
 
 /// Another name of a metric.
@@ -95,11 +96,6 @@ impl Mapping {
         self.aliases.insert(0, alias);
         self
     }
-
-    /// The aliases in order of precedence.
-    pub fn aliases(&self) -> &[Alias] {
-        &self.aliases
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +109,7 @@ mod tests {
     fn built_in_aliases_name_metrics_of_the_server_schema_once_each() {
         let schema = Schema::server();
         let mut seen = HashSet::new();
-        for alias in Mapping::default().aliases() {
+        for alias in &Mapping::default().aliases {
             assert!(schema.metric_index(&alias.metric).is_some(), "{alias:?}");
             assert!(
                 schema.metric_index(&alias.name).is_none(),

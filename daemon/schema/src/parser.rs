@@ -418,7 +418,7 @@ fn field_table(schema: &Schema, mapping: &Mapping) -> HashMap<Box<str>, Field> {
         add(name, Field::Time { rank });
     }
     if mapping.enabled {
-        for (rank, alias) in (1..).zip(mapping.aliases()) {
+        for (rank, alias) in (1..).zip(&mapping.aliases) {
             let Some(column) = schema.metric_index(&alias.metric) else {
                 continue;
             };

@@ -92,11 +92,8 @@ impl FilesystemKind {
     pub fn of(fstype: &str) -> Self {
         match fstype {
             "overlay" | "overlayfs" | "aufs" | "unionfs" | "fuse.fuse-overlayfs" => Self::Overlay,
-            "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "ceph" | "fuse.ceph" | "glusterfs"
-            | "fuse.glusterfs" | "fuse.sshfs" | "fuse.s3fs" | "fuse.rclone" | "lustre"
-            | "beegfs" | "gpfs" | "afs" | "ocfs2" | "9p" | "davfs" | "davfs2" | "fuse.davfs2" => {
-                Self::Network
-            }
+            "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "ceph" | "glusterfs" | "lustre"
+            | "beegfs" | "gpfs" | "afs" | "ocfs2" | "9p" | "davfs" | "davfs2" => Self::Network,
             "autofs" | "bdev" | "binder" | "binfmt_misc" | "bpf" | "cgroup" | "cgroup2"
             | "configfs" | "cpuset" | "cramfs" | "debugfs" | "devfs" | "devpts" | "devtmpfs"
             | "efivarfs" | "erofs" | "fdescfs" | "fusectl" | "hugetlbfs" | "iso9660" | "mqueue"
@@ -108,6 +105,8 @@ impl FilesystemKind {
             // User-space file systems of desktops and container tools show their host's size, not a disk's.
             "fuse" | "fuse.lxcfs" | "fuse.snapfuse" | "fuse.squashfuse" | "fuse.portal"
             | "fuse.gvfsd-fuse" | "fuse.archivemount" => Self::Pseudo,
+            // Any other user-space file system may wait for another host.
+            _ if fstype.starts_with("fuse.") => Self::Network,
             _ => Self::Disk,
         }
     }
