@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -77,16 +77,25 @@ fn test(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Resu
         let artifacts = cargo::build(build.args(["test", "--workspace", "--no-run"]))?;
         cargo::program_among(&artifacts, "argus")
     })?;
+    if arguments.is_empty() && has_plugins(workspace) {
+        step::run("tests of the plugins, with a fake host", || {
+            process::run(cargo::command(&workspace.plugins()).args(["test", "--workspace"]))
+        })?;
+    }
     step::run("tests", || {
         process::run(&mut test_command(workspace, &program, &servers, arguments))
     })
 }
 
+fn has_plugins(workspace: &Workspace) -> bool {
+    workspace.plugins().join("Cargo.toml").is_file()
+}
+
 /// `cargo test` with what the end-to-end tests run, by environment variables.
 fn test_command(
     workspace: &Workspace,
-    program: &PathBuf,
-    servers: &PathBuf,
+    program: &Path,
+    servers: &Path,
     arguments: &[OsString],
 ) -> Command {
     let mut command = cargo::command(&workspace.root);
@@ -99,14 +108,8 @@ fn test_command(
 
 fn check(workspace: &Workspace, options: Options) -> Result<()> {
     prerequisites::require_rustfmt_and_clippy()?;
-    let has_plugins = workspace.plugins().join("Cargo.toml").is_file();
-    let cargo_workspaces: Vec<PathBuf> = [
-        Some(workspace.root.clone()),
-        has_plugins.then(|| workspace.plugins()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let mut cargo_workspaces = vec![workspace.root.clone()];
+    cargo_workspaces.extend(has_plugins(workspace).then(|| workspace.plugins()));
     let in_each = |arguments: &[&str]| -> Result<()> {
         cargo_workspaces
             .iter()
