@@ -5,6 +5,7 @@ mod device;
 mod errors;
 mod inputs;
 mod network;
+pub mod parity;
 mod peer_config;
 mod weights;
 mod window;

@@ -1,0 +1,57 @@
+//! Why a model could not be trained.
+
+use crate::errors::{PredictError, SaveError, TorchError, WeightsError};
+
+/// Why a training run ended without a model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// An option is out of range.
+    #[error("training option {option}: {allowed}")]
+    Option {
+        /// Its name.
+        option: &'static str,
+        /// What would do.
+        allowed: &'static str,
+    },
+    /// A source has no window: its series are too short, or nothing in them was observed.
+    #[error("source `{source_name}` has no window to train on; a series needs at least 24 bins with data")]
+    NoWindows {
+        /// The source.
+        source_name: String,
+    },
+    /// Rows could not be read while training.
+    #[error("training data could not be read: {0}")]
+    Data(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The loss is no longer a number.
+    #[error("the loss became {loss} at step {step}; lower the learning rate")]
+    Diverged {
+        /// Step, from 0.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// The caller asked to stop.
+    #[error("training was stopped")]
+    Stopped,
+    /// A worker thread ended without an answer.
+    #[error("a training thread ended without an answer")]
+    Worker,
+    /// A window could not be prepared.
+    #[error(transparent)]
+    Window(#[from] PredictError),
+    /// The network could not be built.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The model could not be stored.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// libtorch refused.
+    #[error(transparent)]
+    Torch(#[from] TorchError),
+}
+
+impl From<tch::TchError> for TrainError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error.into())
+    }
+}
