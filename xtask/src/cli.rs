@@ -21,7 +21,7 @@ Verbs:
   plugins  build the plugins into plugins/dist/
 
 Options:
-  --rustup              let rustup add the WebAssembly target if nothing else can
+  --rustup              let rustup add the WebAssembly target where it is missing
   --official-libtorch   take libtorch from the official archive, not from Python wheels
 
 Set LIBTORCH to use a libtorch that you already have. docs/building.md says more.";

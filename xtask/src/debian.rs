@@ -28,16 +28,20 @@ pub fn are_installed(packages: &[&str]) -> bool {
 
 /// Installs packages, as root or by sudo. Never removes another package for them.
 pub fn install(packages: &[&str]) -> Result<()> {
-    step::note(format!("installing Debian packages {}", packages.join(" ")));
+    let names = packages.join(" ");
+    step::note(format!("installing Debian packages {names}"));
+    let by_hand = format!("apt-get update && apt-get install --no-install-recommends {names}");
+    // Before anything is tried: without root, fresh package lists are no remedy.
+    as_root(&by_hand)?;
     let install = || -> Result<()> {
-        let mut command = as_root("apt-get", packages)?;
+        let mut command = as_root(&by_hand)?;
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command.args(["--option", "DPkg::Lock::Timeout=300"]);
         command.args(packages);
         process::run(&mut command)
     };
-    with_fresh_lists_if_needed(packages, install)
-        .with_context(|| format!("failed to install Debian packages {}", packages.join(" ")))
+    with_fresh_lists_if_needed(install)
+        .with_context(|| format!("failed to install Debian packages {names}"))
 }
 
 /// Downloads packages and unpacks them under `destination`, which is replaced as a whole. Nothing is installed, no
@@ -57,7 +61,7 @@ pub fn unpack(packages: &[&str], destination: &Path) -> Result<()> {
         command.args(packages).current_dir(&archives);
         process::run(&mut command)
     };
-    with_fresh_lists_if_needed(packages, download)
+    with_fresh_lists_if_needed(download)
         .with_context(|| format!("failed to download Debian packages {}", packages.join(" ")))?;
     for entry in fs::read_dir(&archives).context("failed to list the downloaded packages")? {
         let archive = entry
@@ -84,39 +88,36 @@ pub fn remove_folder(folder: &Path) -> Result<()> {
 
 /// A new machine has no package lists, an old one has lists of versions that are gone: both fail, then work after
 /// `apt-get update`, which is slow and needs root and so is not done first.
-fn with_fresh_lists_if_needed(packages: &[&str], action: impl Fn() -> Result<()>) -> Result<()> {
+fn with_fresh_lists_if_needed(action: impl Fn() -> Result<()>) -> Result<()> {
     if action().is_ok() {
         return Ok(());
     }
     step::note("trying again with fresh package lists");
-    process::run(as_root("apt-get", packages)?.arg("update"))?;
+    process::run(as_root("apt-get update")?.arg("update"))?;
     action()
 }
 
-fn as_root(program: &str, packages: &[&str]) -> Result<Command> {
+/// `apt-get` with root's rights; who cannot have them is told what root has to run.
+fn as_root(by_hand: &str) -> Result<Command> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let mut command = if is_root {
-        process::command(program)
+        process::command("apt-get")
     } else if let Some(sudo) = process::find_program("sudo") {
         let mut command = process::command(sudo);
         if !io::stdin().is_terminal() {
             command.arg("--non-interactive");
         }
-        command.args(["--preserve-env=DEBIAN_FRONTEND", program]);
+        command.arg("apt-get");
         command
     } else {
-        bail!("{}", needs_root(packages));
+        bail!("{}", needs_root(by_hand));
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");
     Ok(command)
 }
 
-fn needs_root(packages: &[&str]) -> String {
-    format!(
-        "Debian packages need root, and there is no sudo: as root, run `apt-get update && apt-get install \
-         --no-install-recommends {}`, then this again",
-        packages.join(" ")
-    )
+fn needs_root(by_hand: &str) -> String {
+    format!("apt-get needs root, and there is no sudo: as root, run `{by_hand}`, then this again")
 }
 
 #[cfg(test)]
@@ -126,9 +127,8 @@ mod tests {
     #[test]
     fn who_is_not_root_is_told_what_root_has_to_run() {
         assert_eq!(
-            needs_root(&["rustc-web", "rust-web-src"]),
-            "Debian packages need root, and there is no sudo: as root, run `apt-get update && apt-get install \
-             --no-install-recommends rustc-web rust-web-src`, then this again"
+            needs_root("apt-get update"),
+            "apt-get needs root, and there is no sudo: as root, run `apt-get update`, then this again"
         );
     }
 }

@@ -62,4 +62,17 @@ mod tests {
             ["prometheus-alertmanager", "prometheus-node-exporter"]
         );
     }
+
+    #[test]
+    #[ignore = "downloads 34 MB of Debian packages"]
+    fn the_servers_run() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let workspace = Workspace {
+            root: folder.path().to_path_buf(),
+        };
+        fs::create_dir(workspace.deps()).expect("create .deps");
+        let programs = set_up(&workspace).expect("on Debian");
+        assert_eq!(missing(&programs), [""; 0]);
+        set_up(&workspace).expect("again");
+    }
 }

@@ -9,7 +9,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{cargo, debian, process, step};
 
@@ -19,9 +19,9 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-const NO_COMPILER: &str = "no WebAssembly compiler: this Rust toolchain has no target wasm32-unknown-unknown, and \
-                           Debian's packages rustc-web and rust-web-src are not to be had here; let rustup add the \
-                           target with `cargo xtask setup --rustup` (or install your distribution's package of it)";
+const NOT_DEBIAN: &str = "this Rust toolchain lacks the target wasm32-unknown-unknown, and this system has no Debian \
+                          packages: install your distribution's package of the target, or let rustup add it with \
+                          `cargo xtask setup --rustup`";
 
 /// How plugins are compiled.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,9 +65,13 @@ pub fn set_up(allow_rustup: bool) -> Result<Compiler> {
         return Ok(compiler(Kind::Toolchain));
     }
     if !debian::is_debian() {
-        bail!(NO_COMPILER);
+        bail!(NOT_DEBIAN);
     }
-    debian::install(&DEBIAN_PACKAGES).context(NO_COMPILER)?;
+    debian::install(&DEBIAN_PACKAGES).map_err(|error| {
+        anyhow!(
+            "{error:#} (or let rustup add the target {TARGET} with `cargo xtask setup --rustup`)"
+        )
+    })?;
     Ok(compiler(Kind::Debian))
 }
 
