@@ -26,9 +26,15 @@ pub fn execute(verb: Verb) -> Result<()> {
             step::note("ready: `cargo xtask run`, or `cargo build --release -p argus`");
             Ok(())
         }
-        Verb::Plugins(options) => set_up_and_build_plugins(&workspace, options),
+        Verb::Plugins(options) => {
+            let compiler = set_up(&workspace, options)?;
+            build_plugins(&workspace, &compiler)
+        }
         Verb::Run(options, arguments) => run(&workspace, options, &arguments),
-        Verb::Test(options, arguments) => test(&workspace, options, &arguments),
+        Verb::Test(options, arguments) => {
+            let compiler = set_up(&workspace, options)?;
+            test(&workspace, &compiler, &arguments)
+        }
         Verb::Check(options) => check(&workspace, options),
     }
 }
@@ -41,14 +47,14 @@ fn set_up(workspace: &Workspace, options: Options) -> Result<Compiler> {
     step::run("WebAssembly compiler", || wasm::set_up(options.rustup))
 }
 
-fn set_up_and_build_plugins(workspace: &Workspace, options: Options) -> Result<()> {
-    let compiler = set_up(workspace, options)?;
-    step::run("plugins", || plugins::build(workspace, &compiler))
+fn build_plugins(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+    step::run("plugins", || plugins::build(workspace, compiler))
 }
 
 /// Replaces this process by the daemon, so that signals and its exit code are the daemon's own.
 fn run(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Result<()> {
-    set_up_and_build_plugins(workspace, options)?;
+    let compiler = set_up(workspace, options)?;
+    build_plugins(workspace, &compiler)?;
     let program = step::run("argus", || {
         let mut build = cargo::command(&workspace.root);
         let artifacts = cargo::build(build.args(["build", "--release", "--package", "argus"]))?;
@@ -65,8 +71,8 @@ fn run(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Resul
     Err(process::start_error(&daemon, error))
 }
 
-fn test(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Result<()> {
-    set_up_and_build_plugins(workspace, options)?;
+fn test(workspace: &Workspace, compiler: &Compiler, arguments: &[OsString]) -> Result<()> {
+    build_plugins(workspace, compiler)?;
     let servers = step::run("test servers", || {
         let _lock = DepsLock::acquire(&workspace.deps())?;
         test_servers::set_up(workspace)
@@ -116,7 +122,7 @@ fn check(workspace: &Workspace, options: Options) -> Result<()> {
             .try_for_each(|folder| process::run(cargo::command(folder).args(arguments)))
     };
     step::run("format", || in_each(&["fmt", "--all", "--check"]))?;
-    set_up(workspace, options)?;
+    let compiler = set_up(workspace, options)?;
     step::run("lints", || {
         in_each(&[
             "clippy",
@@ -136,5 +142,5 @@ fn check(workspace: &Workspace, options: Options) -> Result<()> {
             cargo::command(&workspace.root).args(["deny", "check", "licenses", "bans", "sources"]),
         )
     })?;
-    test(workspace, options, &[])
+    test(workspace, &compiler, &[])
 }
