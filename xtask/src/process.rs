@@ -169,7 +169,13 @@ fn without_cargos_folders(search_path: &OsString, folders: &[PathBuf]) -> Option
 }
 
 fn line_of(command: &Command) -> String {
-    let mut line = command.get_program().display().to_string();
+    // Without its folder: `cargo …`, not the path of the toolchain's.
+    let program = Path::new(command.get_program());
+    let mut line = program
+        .file_name()
+        .unwrap_or(program.as_os_str())
+        .display()
+        .to_string();
     for argument in command.get_args() {
         line.push(' ');
         line.push_str(&argument.display().to_string());
