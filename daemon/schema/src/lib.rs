@@ -4,6 +4,7 @@
 //! `schemas/server.toml`. A [`Record`] is one validated observation of one entity. This crate does no I/O and
 //! knows no clock: the caller passes the time.
 
+mod fields;
 mod mapping;
 mod number;
 mod parser;
@@ -17,8 +18,9 @@ mod server_reading;
 mod shown;
 mod timestamp;
 
+pub use fields::Notes;
 pub use mapping::{Alias, Mapping, Meaning};
-pub use parser::{Limits, Notes, RecordParser};
+pub use parser::{Limits, RecordParser};
 pub use profile_rules::ProfileRules;
 pub use record::{EntityName, NameError, Record};
 pub use rejection::{RejectCode, Rejection};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::parser::rejection;
+use crate::rejection::rejection;
 use crate::shown::shown;
 use crate::{Metric, RejectCode, Rejection};
 

@@ -1,13 +1,13 @@
 //! One JSON object into one [`Record`], or the reason why not.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::mapping::{Meaning, SERVER_NAMES, STATUS_NAMES, TIME_NAMES};
+use crate::fields::{FieldTable, Fields, Found, Notes, Scale};
 use crate::number::finite_number;
-use crate::shown::{shown, shown_text};
+use crate::rejection::rejection;
+use crate::shown::shown;
 use crate::timestamp::parse_time;
 use crate::{EntityName, Mapping, Record, RejectCode, Rejection, Schema};
 
@@ -27,62 +27,15 @@ impl Default for Limits {
     }
 }
 
-/// What was noticed in an accepted record without being a reason to refuse it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Notes {
-    /// Fields that neither the schema nor the mapping knows; not stored.
-    pub unknown_fields: u32,
-    /// Known fields that gave way to another name of the same thing.
-    pub shadowed_fields: u32,
-    /// The time had no zone and was taken as UTC.
-    pub zoneless_timestamp: bool,
-    /// The named profile is none of the schema's and was taken as absent.
-    pub unknown_profile: bool,
-}
-
 /// Reads records of one schema. Immutable; share it.
 #[derive(Debug)]
 pub struct RecordParser {
     schema: Arc<Schema>,
     mbps_factor: f64,
     limits: Limits,
-    fields: HashMap<Box<str>, Field>,
-    /// Columns by role, for [`Meaning::CpuUsed`].
+    fields: FieldTable,
+    /// Columns by role, for [`crate::Meaning::CpuUsed`].
     cpu: CpuColumns,
-}
-
-/// What a field name stands for. A lower rank wins over a higher one of the same thing.
-#[derive(Debug, Clone, Copy)]
-enum Field {
-    Server {
-        rank: usize,
-    },
-    /// `host`: the name itself, or an object that holds it.
-    Host {
-        rank: usize,
-    },
-    Time {
-        rank: usize,
-    },
-    Status {
-        rank: usize,
-    },
-    Profile,
-    Cores,
-    Metric {
-        column: usize,
-        rank: usize,
-        scale: Scale,
-    },
-    CpuUsed {
-        rank: usize,
-    },
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Scale {
-    One,
-    Mbps,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,31 +46,10 @@ struct CpuColumns {
     idle: Option<usize>,
 }
 
-/// The field that currently stands for something: its rank, name and value.
-#[derive(Debug, Clone, Copy)]
-struct Found<'a, T = ()> {
-    rank: usize,
-    name: &'a str,
-    value: &'a Value,
-    extra: T,
-}
-
-/// The fields of one object, sorted by what they stand for.
-struct Fields<'a> {
-    server: Option<Found<'a>>,
-    time: Option<Found<'a>>,
-    status: Option<Found<'a>>,
-    profile: Option<&'a Value>,
-    cores: Option<&'a Value>,
-    cpu_used: Option<Found<'a>>,
-    metrics: Vec<Option<Found<'a, Scale>>>,
-    notes: Notes,
-}
-
 impl RecordParser {
     /// A parser for records of `schema` under the names of `mapping`.
     pub fn new(schema: Arc<Schema>, mapping: Mapping, limits: Limits) -> Self {
-        let fields = field_table(&schema, &mapping);
+        let fields = FieldTable::new(&schema, &mapping);
         let column = |name| schema.metric_index(name);
         let cpu = CpuColumns {
             user: column("cpu_user_pct"),
@@ -148,7 +80,7 @@ impl RecordParser {
         object: &Map<String, Value>,
         now_ms: i64,
     ) -> Result<(Record, Notes), Rejection> {
-        let fields = self.sort(object);
+        let fields = self.fields.sort(object);
         let mut notes = fields.notes;
         let entity = server_name(&fields)?;
         let record = self.read(&fields, &entity, now_ms, &mut notes);
@@ -189,62 +121,6 @@ impl RecordParser {
             cores,
             values,
         })
-    }
-
-    fn sort<'a>(&self, object: &'a Map<String, Value>) -> Fields<'a> {
-        let mut fields = Fields {
-            server: None,
-            time: None,
-            status: None,
-            profile: None,
-            cores: None,
-            cpu_used: None,
-            metrics: vec![None; self.schema.metrics.len()],
-            notes: Notes::default(),
-        };
-        for (name, value) in object {
-            let Some(field) = self.fields.get(name.as_str()) else {
-                fields.notes.unknown_fields += 1;
-                continue;
-            };
-            // A null says as much as an absent field.
-            if value.is_null() {
-                continue;
-            }
-            let found = |rank| Found {
-                rank,
-                name,
-                value,
-                extra: (),
-            };
-            let shadowed = match *field {
-                Field::Server { rank } => keep(&mut fields.server, found(rank)),
-                Field::Host { rank } => match name_in_host(rank, name, value) {
-                    Some(found) => keep(&mut fields.server, found),
-                    None => false,
-                },
-                Field::Time { rank } => keep(&mut fields.time, found(rank)),
-                Field::Status { rank } => keep(&mut fields.status, found(rank)),
-                Field::Profile => fields.profile.replace(value).is_some(),
-                Field::Cores => fields.cores.replace(value).is_some(),
-                Field::CpuUsed { rank } => keep(&mut fields.cpu_used, found(rank)),
-                Field::Metric {
-                    column,
-                    rank,
-                    scale,
-                } => keep(
-                    &mut fields.metrics[column],
-                    Found {
-                        rank,
-                        name,
-                        value,
-                        extra: scale,
-                    },
-                ),
-            };
-            fields.notes.shadowed_fields += u32::from(shadowed);
-        }
-        fields
     }
 
     fn time(&self, fields: &Fields<'_>, now_ms: i64, notes: &mut Notes) -> Result<i64, Rejection> {
@@ -381,91 +257,6 @@ impl RecordParser {
     }
 }
 
-fn field_table(schema: &Schema, mapping: &Mapping) -> HashMap<Box<str>, Field> {
-    let mut table = HashMap::new();
-    let mut add = |name: &str, field| {
-        table.entry(name.into()).or_insert(field);
-    };
-    for (column, metric) in schema.metrics.iter().enumerate() {
-        add(
-            &metric.name,
-            Field::Metric {
-                column,
-                rank: 0,
-                scale: Scale::One,
-            },
-        );
-    }
-    for (rank, name) in STATUS_NAMES.iter().enumerate() {
-        add(name, Field::Status { rank });
-    }
-    add("profile", Field::Profile);
-    add("cores", Field::Cores);
-    // The first name of each is canonical; the others are part of the mapping.
-    let names_kept =
-        |names: &'static [&'static str]| if mapping.enabled { names } else { &names[..1] };
-    for (rank, name) in names_kept(&SERVER_NAMES).iter().enumerate() {
-        add(
-            name,
-            if *name == "host" {
-                Field::Host { rank }
-            } else {
-                Field::Server { rank }
-            },
-        );
-    }
-    for (rank, name) in names_kept(&TIME_NAMES).iter().enumerate() {
-        add(name, Field::Time { rank });
-    }
-    if mapping.enabled {
-        for (rank, alias) in (1..).zip(&mapping.aliases) {
-            let Some(column) = schema.metric_index(&alias.metric) else {
-                continue;
-            };
-            let field = match alias.meaning {
-                Meaning::Same => Field::Metric {
-                    column,
-                    rank,
-                    scale: Scale::One,
-                },
-                Meaning::Mbps => Field::Metric {
-                    column,
-                    rank,
-                    scale: Scale::Mbps,
-                },
-                Meaning::CpuUsed => Field::CpuUsed { rank },
-            };
-            add(&alias.name, field);
-        }
-    }
-    table
-}
-
-/// Keeps the field of lower rank; returns whether one of two had to give way.
-fn keep<'a, T>(slot: &mut Option<Found<'a, T>>, found: Found<'a, T>) -> bool {
-    let is_taken = slot.is_some();
-    if slot.as_ref().is_none_or(|kept| found.rank < kept.rank) {
-        *slot = Some(found);
-    }
-    is_taken
-}
-
-/// `host` as agents of the Elastic family send it: `"name"`, or `{"name": …}`, or `{"hostname": …}`.
-fn name_in_host<'a>(rank: usize, name: &'a str, value: &'a Value) -> Option<Found<'a>> {
-    let value = match value {
-        Value::Object(host) => ["name", "hostname"]
-            .iter()
-            .find_map(|key| host.get(*key).filter(|v| !v.is_null()))?,
-        other => other,
-    };
-    Some(Found {
-        rank,
-        name,
-        value,
-        extra: (),
-    })
-}
-
 fn server_name(fields: &Fields<'_>) -> Result<EntityName, Rejection> {
     let Some(found) = fields.server else {
         let message = "names no server; `server_name` is needed".to_owned();
@@ -503,22 +294,4 @@ fn cores(value: &Value) -> Result<f32, Rejection> {
         shown(value)
     );
     Err(rejection(RejectCode::OutOfRange, Some("cores"), message))
-}
-
-/// A rejection of the record at index 0 of a batch, its server still unnamed.
-pub(crate) fn rejection(code: RejectCode, field: Option<&str>, message: String) -> Rejection {
-    Rejection {
-        index: 0,
-        code,
-        server: None,
-        field: field.map(str::to_owned),
-        message,
-    }
-}
-
-impl Rejection {
-    fn of_server(mut self, name: &str) -> Self {
-        self.server = Some(shown_text(name));
-        self
-    }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::shown::shown_text;
+
 /// Machine-readable reason of a [`Rejection`]; part of the API, so codes are only ever added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -116,6 +118,25 @@ pub struct Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "record {}: {}", self.index, self.message)
+    }
+}
+
+/// A rejection of the record at index 0 of a batch, its server still unnamed.
+pub(crate) fn rejection(code: RejectCode, field: Option<&str>, message: String) -> Rejection {
+    Rejection {
+        index: 0,
+        code,
+        server: None,
+        field: field.map(str::to_owned),
+        message,
+    }
+}
+
+impl Rejection {
+    /// The same, naming the server.
+    pub(crate) fn of_server(mut self, name: &str) -> Self {
+        self.server = Some(shown_text(name));
+        self
     }
 }
 

@@ -71,6 +71,7 @@ fn reading(series: &TimeSeries) -> Option<Reading> {
         "node_tcp_connection_states" if series.label("state") == Some("close_wait") => {
             gauge(Gauge::CloseWait)
         }
+        "node_tcp_connection_states" => gauge(Gauge::OtherTcpState),
         "node_load1" => gauge(Gauge::Load1),
         "node_boot_time_seconds" => gauge(Gauge::BootTime),
         _ => None,
@@ -97,7 +98,7 @@ pub(super) fn server_reading(scrape: &Scrape, time_ms: i64, rates: &Rates) -> Se
         net_in_mb_s: network.map(|(received, _)| received),
         net_out_mb_s: network.map(|(_, sent)| sent),
         // The exporter's tcpstat collector does not tell on which side of the server a connection lies.
-        back_close_wait: scrape.gauge(Gauge::CloseWait),
+        back_close_wait: close_wait(scrape),
         front_close_wait: None,
         load_average: scrape.gauge(Gauge::Load1),
         uptime_days: scrape
@@ -110,6 +111,14 @@ pub(super) fn server_reading(scrape: &Scrape, time_ms: i64, rates: &Rates) -> Se
 pub(super) fn cores(scrape: &Scrape) -> Option<f32> {
     let count = u16::try_from(scrape.cpus.len()).ok()?;
     (count > 0).then(|| f32::from(count))
+}
+
+/// The tcpstat collector leaves out states that no connection is in.
+fn close_wait(scrape: &Scrape) -> Option<f64> {
+    let none_if_others_are_there = || scrape.gauge(Gauge::OtherTcpState).map(|_| 0.0);
+    scrape
+        .gauge(Gauge::CloseWait)
+        .or_else(none_if_others_are_there)
 }
 
 /// Kernels before 3.14 have no MemAvailable; what they can give up at once is then free, buffers and page cache.

@@ -28,10 +28,11 @@ pub(super) enum Gauge {
     Load1,
     BootTime,
     CloseWait,
+    OtherTcpState,
 }
 
 impl Gauge {
-    const COUNT: usize = 10;
+    const COUNT: usize = 11;
 }
 
 /// Sizes of a file system.
