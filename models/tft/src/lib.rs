@@ -1,12 +1,31 @@
 //! The Temporal Fusion Transformer: network, windows, training, files.
+//!
+//! A tour, from the outside in:
+//!
+//! - [`Model`] is a loaded model directory ([`ModelFiles`], [`ModelConfig`]): windows in, quantiles in metric units
+//!   out.
+//! - [`Preparer`] turns [`Window`]s into network [`Inputs`], and [`Future`]s into [`Targets`]; scaling is in
+//!   [`NormaliserConfig`] and [`NormaliserState`].
+//! - [`Network`] is the network itself, built from an [`Architecture`] alone. Its parameters are one flat tensor.
+//! - [`train`] fits one to the windows of a corpus.
+//! - [`parity`] compares it with recorded answers of pytorch-forecasting, whose names and shapes it shares.
+//!
+//! This is the only crate that links libtorch, and it knows nothing of servers, HTTP or plugins.
 
 mod architecture;
 mod device;
 mod errors;
+mod features;
 mod inputs;
+mod model;
+mod model_config;
+mod model_dir;
 mod network;
+mod normalise;
 pub mod parity;
 mod peer_config;
+mod schema_ref;
+pub mod train;
 mod weights;
 mod window;
 
@@ -15,6 +34,14 @@ pub use device::Device;
 pub use errors::{
     ArchitectureError, LoadError, Mismatch, PredictError, SaveError, TorchError, WeightsError,
 };
+pub use features::{Prepared, Preparer, Targets};
 pub use inputs::{Attention, Inputs, Mode, Outputs, SelectionWeights, Want};
+pub use model::{Interpretation, Model, Prediction};
+pub use model_config::{Calendar, FORMAT_VERSION, ModelConfig, ModelOptions, Source, Variable};
+pub use model_dir::{
+    CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights, write,
+};
 pub use network::Network;
+pub use normalise::{NormaliserConfig, NormaliserFit, NormaliserState, Scale};
+pub use schema_ref::{MetricRef, SchemaRef};
 pub use window::{Future, Window};

@@ -126,7 +126,7 @@ fn embeddings(
 }
 
 /// The width pytorch-forecasting gives an embedding of `classes` categories when none is stated.
-fn default_embedding_size(classes: i64) -> i64 {
+pub(crate) fn default_embedding_size(classes: i64) -> i64 {
     if classes <= 2 {
         1
     } else {

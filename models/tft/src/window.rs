@@ -30,3 +30,11 @@ impl Window<'_> {
         self.status.len()
     }
 }
+
+/// Largest size of a value that is believed; keeps single-precision arithmetic from overflowing.
+const MAX_SIZE: f32 = 1e18;
+
+/// Whether a bin holds a usable value.
+pub(crate) fn is_observed(value: f32) -> bool {
+    value.abs() <= MAX_SIZE
+}

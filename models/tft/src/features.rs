@@ -1,0 +1,560 @@
+//! Windows to network inputs, and futures to training targets: the same code for training and for prediction.
+
+use tch::{Kind, Tensor};
+
+use crate::errors::PredictError;
+use crate::inputs::Inputs;
+use crate::model_config::{Calendar, ModelConfig, Source};
+use crate::network::Torch;
+use crate::normalise::{NormaliserState, Scale};
+use crate::window::{Future, Window, is_observed};
+
+const DAY_MS: i64 = 86_400_000;
+const WEEK_MS: i64 = 7 * DAY_MS;
+/// From Monday 0:00 to the epoch, which was a Thursday.
+const EPOCH_IN_WEEK_MS: i64 = 3 * DAY_MS;
+
+/// Turns windows into inputs, as a model's configuration says.
+#[derive(Debug)]
+pub struct Preparer {
+    config: ModelConfig,
+    state: NormaliserState,
+    /// Source of each real column.
+    reals: Vec<Column>,
+    /// Source of each categorical column.
+    categories: Vec<Category>,
+}
+
+/// A source with names resolved to positions.
+#[derive(Debug, Clone, Copy)]
+enum Column {
+    Calendar(Calendar),
+    RelativeTime,
+    Metric(usize),
+    Lag {
+        metric: usize,
+        steps: i64,
+        flag: bool,
+    },
+    ObservedShare,
+    EncoderLength,
+    Center(usize),
+    Scale(usize),
+    PresentShare(usize),
+}
+
+#[derive(Debug)]
+enum Category {
+    Profile(Vec<String>),
+    Status,
+}
+
+/// Inputs of a batch with what is needed to understand the answer.
+#[derive(Debug)]
+pub struct Prepared {
+    /// For [`crate::Network::forward`], on the processor.
+    pub inputs: Inputs,
+    /// `[window][metric]`.
+    pub scales: Vec<Vec<Scale>>,
+}
+
+/// What the network should have said.
+#[derive(Debug)]
+pub struct Targets {
+    /// `[n, horizon, metrics]`, scaled like the inputs; 0 where masked.
+    pub values: Tensor,
+    /// `[n, horizon, metrics]`: 1 where the future is observed and the metric was seen in the context, else 0.
+    pub mask: Tensor,
+}
+
+/// One window while it is being prepared.
+struct Sample<'a> {
+    window: &'a Window<'a>,
+    /// Encoder steps: the newest bins of the window.
+    steps: usize,
+    /// Index of the first encoder bin in the window.
+    first: usize,
+    scales: &'a [Scale],
+    /// Scaled and filled metrics of the encoder, `[metric][step]`.
+    filled: Vec<Vec<f32>>,
+}
+
+impl Preparer {
+    /// For a model's configuration and fitted normaliser.
+    ///
+    /// # Errors
+    /// Says what in the configuration contradicts what.
+    pub fn new(config: &ModelConfig, state: &NormaliserState) -> Result<Self, String> {
+        config
+            .architecture
+            .check()
+            .map_err(|error| error.to_string())?;
+        config.check()?;
+        let source = |column: &String| {
+            config
+                .source(column)
+                .ok_or_else(|| format!("column `{column}` has no variable"))
+        };
+        let real = |column: &String| real_column(config, source(column)?);
+        let category = |column: &String| match source(column)? {
+            Source::Profile { categories } => Ok(Category::Profile(categories.clone())),
+            _ => Ok(Category::Status),
+        };
+        Ok(Self {
+            reals: config
+                .architecture
+                .real_columns
+                .iter()
+                .map(real)
+                .collect::<Result<_, String>>()?,
+            categories: config
+                .architecture
+                .categorical_columns
+                .iter()
+                .map(category)
+                .collect::<Result<_, String>>()?,
+            config: config.clone(),
+            state: state.clone(),
+        })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The fitted normaliser.
+    pub fn normaliser_state(&self) -> &NormaliserState {
+        &self.state
+    }
+
+    /// Inputs for a batch. The encoder takes the newest [`ModelConfig::context_steps`] bins of each window; a longer
+    /// window lets lags reach further back. The encoder axis is as long as the longest encoder in the batch.
+    ///
+    /// # Errors
+    /// When the batch or a window is empty, a window has another step or number of metrics than the model, or its
+    /// series differ in length.
+    pub fn prepare(&self, windows: &[Window<'_>]) -> Result<Prepared, PredictError> {
+        for (index, window) in windows.iter().enumerate() {
+            self.check(window)
+                .map_err(|problem| PredictError::Window { index, problem })?;
+        }
+        let longest = self.config.context_steps();
+        let encoder = windows
+            .iter()
+            .map(|window| window.steps().min(longest))
+            .max()
+            .unwrap_or(0);
+        let horizon = self.config.horizon();
+        let mut past = Block::new(
+            windows.len(),
+            encoder,
+            self.reals.len(),
+            self.categories.len(),
+        );
+        let mut future = Block::new(
+            windows.len(),
+            horizon,
+            self.reals.len(),
+            self.categories.len(),
+        );
+        let mut scales = Vec::with_capacity(windows.len());
+        let mut sorted = Vec::new();
+        for (index, window) in windows.iter().enumerate() {
+            let steps = window.steps().min(longest);
+            let first = window.steps() - steps;
+            let scale = |(metric, values): (usize, &&[f32])| {
+                self.state.scale(
+                    &self.config.normaliser,
+                    metric,
+                    &values[first..],
+                    &mut sorted,
+                )
+            };
+            let of_window: Vec<Scale> = window.values.iter().enumerate().map(scale).collect();
+            let filled = self.fill(window, first, &of_window);
+            let sample = Sample {
+                window,
+                steps,
+                first,
+                scales: &of_window,
+                filled,
+            };
+            for (column, source) in self.reals.iter().enumerate() {
+                self.write_real(&sample, *source, &mut past.real(index, column), 0);
+                self.write_real(
+                    &sample,
+                    *source,
+                    &mut future.real(index, column),
+                    steps as i64,
+                );
+            }
+            for (column, source) in self.categories.iter().enumerate() {
+                self.write_codes(&sample, source, &mut past.codes(index, column), 0);
+                self.write_codes(
+                    &sample,
+                    source,
+                    &mut future.codes(index, column),
+                    steps as i64,
+                );
+            }
+            scales.push(of_window);
+        }
+        let (encoder_reals, encoder_categories) = past.tensors()?;
+        let (decoder_reals, decoder_categories) = future.tensors()?;
+        let inputs = Inputs {
+            encoder_reals,
+            encoder_categories,
+            decoder_reals,
+            decoder_categories,
+            encoder_lengths: windows
+                .iter()
+                .map(|window| window.steps().min(longest) as i64)
+                .collect(),
+            decoder_lengths: vec![horizon as i64; windows.len()],
+        };
+        Ok(Prepared { inputs, scales })
+    }
+
+    fn check(&self, window: &Window<'_>) -> Result<(), String> {
+        if window.steps() == 0 {
+            return Err("it has no bins".to_owned());
+        }
+        if window.step_secs != self.config.step_secs {
+            let wanted = self.config.step_secs;
+            return Err(format!(
+                "its step is {} s, the model's is {wanted} s",
+                window.step_secs
+            ));
+        }
+        if window.values.len() != self.config.schema.metrics.len() {
+            let wanted = self.config.schema.metrics.len();
+            return Err(format!(
+                "it has {} metrics, the model {wanted}",
+                window.values.len()
+            ));
+        }
+        if window
+            .values
+            .iter()
+            .any(|values| values.len() != window.steps())
+        {
+            return Err(format!(
+                "each metric needs {} bins, as many as there are statuses",
+                window.steps()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Scales the encoder bins of each metric and fills gaps with the last value before, else with the first after.
+    fn fill(&self, window: &Window<'_>, first: usize, scales: &[Scale]) -> Vec<Vec<f32>> {
+        let fill = |(values, scale): (&&[f32], &Scale)| {
+            let values = &values[first..];
+            let Some(start) = values.iter().copied().find(|value| is_observed(*value)) else {
+                return vec![0.0; values.len()];
+            };
+            let mut last = self.scaled(scale, start);
+            let carry = |value: &f32| {
+                if is_observed(*value) {
+                    last = self.scaled(scale, *value);
+                }
+                last
+            };
+            values.iter().map(carry).collect()
+        };
+        window.values.iter().zip(scales).map(fill).collect()
+    }
+
+    fn scaled(&self, scale: &Scale, value: f32) -> f32 {
+        let clip = self.config.normaliser.clip();
+        scale.normalise(value).clamp(-clip, clip)
+    }
+
+    /// Fills `out` with the values of a column from encoder step `start` on; steps past the encoder are future ones.
+    /// Padding of a shorter encoder stays zero.
+    fn write_real(
+        &self,
+        sample: &Sample<'_>,
+        source: Column,
+        out: &mut Strided<'_, f32>,
+        start: i64,
+    ) {
+        let steps = sample.steps as i64;
+        let is_past = start < steps;
+        let len = if is_past { sample.steps } else { out.len };
+        let longest = self.config.context_steps() as f32;
+        let mut constant = |value: f32| (0..len).for_each(|step| out.set(step, value));
+        match source {
+            Column::EncoderLength => constant((steps as f32 - longest / 2.0) / longest * 2.0),
+            Column::Center(metric) => {
+                constant(self.state.center_input(metric, &sample.scales[metric]))
+            }
+            Column::Scale(metric) => {
+                constant(self.state.scale_input(metric, &sample.scales[metric]))
+            }
+            Column::PresentShare(metric) => constant(sample.scales[metric].present),
+            Column::RelativeTime => {
+                (0..len)
+                    .for_each(|step| out.set(step, (start + step as i64 - steps) as f32 / longest));
+            }
+            Column::Calendar(field) => {
+                (0..len).for_each(|step| {
+                    out.set(step, calendar(field, sample.bin_ms(start + step as i64)))
+                });
+            }
+            Column::Lag {
+                metric,
+                steps,
+                flag,
+            } => {
+                for step in 0..len {
+                    let value = sample.observed(metric, start + step as i64 - steps);
+                    let scaled = value.map(|value| self.scaled(&sample.scales[metric], value));
+                    out.set(
+                        step,
+                        if flag {
+                            f32::from(value.is_some())
+                        } else {
+                            scaled.unwrap_or(0.0)
+                        },
+                    );
+                }
+            }
+            // What is only observed is unknown in the future, where the network does not look at it.
+            Column::Metric(_) | Column::ObservedShare if !is_past => {}
+            Column::Metric(metric) => {
+                sample.filled[metric]
+                    .iter()
+                    .enumerate()
+                    .for_each(|(step, value)| out.set(step, *value));
+            }
+            Column::ObservedShare => {
+                let metrics = sample.window.values.len();
+                for step in 0..len {
+                    let observed = |metric: &usize| sample.observed(*metric, step as i64).is_some();
+                    out.set(
+                        step,
+                        (0..metrics).filter(observed).count() as f32 / metrics as f32,
+                    );
+                }
+            }
+        }
+    }
+
+    fn write_codes(
+        &self,
+        sample: &Sample<'_>,
+        source: &Category,
+        out: &mut Strided<'_, i64>,
+        start: i64,
+    ) {
+        let is_past = start < sample.steps as i64;
+        let len = if is_past { sample.steps } else { out.len };
+        match source {
+            Category::Profile(categories) => {
+                let position = categories
+                    .iter()
+                    .position(|profile| profile == sample.window.profile);
+                let code = position.map_or(0, |position| position as i64 + 1);
+                (0..len).for_each(|step| out.set(step, code));
+            }
+            Category::Status if is_past => {
+                let statuses = self.config.schema.statuses.len() as i64;
+                for (step, code) in sample.window.status[sample.first..].iter().enumerate() {
+                    let code = i64::from(*code);
+                    out.set(step, if code <= statuses { code } else { 0 });
+                }
+            }
+            Category::Status => {}
+        }
+    }
+
+    /// Targets for the windows of `prepared`, one future each.
+    ///
+    /// A future may be shorter than the horizon and hold gaps: both are masked, and so is a metric that the window
+    /// never saw, for it has no scale.
+    ///
+    /// # Errors
+    /// When there is not one future per window with one series per metric.
+    pub fn targets(
+        &self,
+        prepared: &Prepared,
+        futures: &[Future<'_>],
+    ) -> Result<Targets, PredictError> {
+        let (horizon, metrics) = (self.config.horizon(), self.config.schema.metrics.len());
+        if futures.len() != prepared.scales.len() {
+            let problem = format!(
+                "{} futures for {} windows",
+                futures.len(),
+                prepared.scales.len()
+            );
+            return Err(PredictError::Window {
+                index: futures.len(),
+                problem,
+            });
+        }
+        let mut values = vec![0f32; futures.len() * horizon * metrics];
+        let mut mask = values.clone();
+        for (index, (future, scales)) in futures.iter().zip(&prepared.scales).enumerate() {
+            if future.values.len() != metrics {
+                let problem = format!(
+                    "its future has {} metrics, the model {metrics}",
+                    future.values.len()
+                );
+                return Err(PredictError::Window { index, problem });
+            }
+            for (metric, (series, scale)) in future.values.iter().zip(scales).enumerate() {
+                for (step, value) in series.iter().take(horizon).enumerate() {
+                    if is_observed(*value) && scale.is_observed() {
+                        let place = (index * horizon + step) * metrics + metric;
+                        values[place] = scale.normalise(*value);
+                        mask[place] = 1.0;
+                    }
+                }
+            }
+        }
+        let shape = [futures.len() as i64, horizon as i64, metrics as i64];
+        let tensor = |list: &[f32]| Tensor::f_from_slice(list)?.f_view(shape);
+        Ok(Targets {
+            values: tensor(&values)?,
+            mask: tensor(&mask)?,
+        })
+    }
+}
+
+impl Sample<'_> {
+    /// Start of the bin at encoder step `step`.
+    fn bin_ms(&self, step: i64) -> i64 {
+        let newest = self.steps as i64 - 1;
+        let step_ms = i64::from(self.window.step_secs) * 1000;
+        self.window
+            .end_bin_ms
+            .saturating_add((step - newest).saturating_mul(step_ms))
+    }
+
+    /// The observed value of a metric at encoder step `step`, which may lie before the encoder.
+    fn observed(&self, metric: usize, step: i64) -> Option<f32> {
+        let index = usize::try_from(self.first as i64 + step).ok()?;
+        self.window.values[metric]
+            .get(index)
+            .copied()
+            .filter(|value| is_observed(*value))
+    }
+}
+
+fn real_column(config: &ModelConfig, source: &Source) -> Result<Column, String> {
+    let metric = |name: &String| {
+        config
+            .schema
+            .metric_index(name)
+            .ok_or_else(|| format!("the schema has no metric `{name}`"))
+    };
+    Ok(match source {
+        Source::Calendar { field } => Column::Calendar(*field),
+        Source::RelativeTime => Column::RelativeTime,
+        Source::Metric { metric: name } => Column::Metric(metric(name)?),
+        Source::Lag {
+            metric: name,
+            steps,
+        } => Column::Lag {
+            metric: metric(name)?,
+            steps: i64::from(*steps),
+            flag: false,
+        },
+        Source::LagObserved {
+            metric: name,
+            steps,
+        } => Column::Lag {
+            metric: metric(name)?,
+            steps: i64::from(*steps),
+            flag: true,
+        },
+        Source::ObservedShare => Column::ObservedShare,
+        Source::EncoderLength => Column::EncoderLength,
+        Source::Center { metric: name } => Column::Center(metric(name)?),
+        Source::Scale { metric: name } => Column::Scale(metric(name)?),
+        Source::PresentShare { metric: name } => Column::PresentShare(metric(name)?),
+        Source::Profile { .. } | Source::Status => {
+            return Err("a category is no real column".to_owned());
+        }
+    })
+}
+
+fn calendar(field: Calendar, bin_ms: i64) -> f32 {
+    let in_day = bin_ms.rem_euclid(DAY_MS) as f64 / DAY_MS as f64;
+    let week_ms = bin_ms
+        .rem_euclid(WEEK_MS)
+        .wrapping_add(EPOCH_IN_WEEK_MS)
+        .rem_euclid(WEEK_MS);
+    let in_week = week_ms as f64 / WEEK_MS as f64;
+    let value = match field {
+        Calendar::HourSin => (std::f64::consts::TAU * in_day).sin(),
+        Calendar::HourCos => (std::f64::consts::TAU * in_day).cos(),
+        Calendar::DowSin => (std::f64::consts::TAU * in_week).sin(),
+        Calendar::DowCos => (std::f64::consts::TAU * in_week).cos(),
+        Calendar::IsWeekend => f64::from(week_ms >= 5 * DAY_MS),
+    };
+    value as f32
+}
+
+/// Buffers of one half of the inputs, `[n, steps, columns]` each.
+struct Block {
+    reals: Vec<f32>,
+    codes: Vec<i64>,
+    shape: [usize; 2],
+    columns: [usize; 2],
+}
+
+/// One column of one window.
+struct Strided<'a, T> {
+    values: &'a mut [T],
+    offset: usize,
+    stride: usize,
+    len: usize,
+}
+
+impl<T> Strided<'_, T> {
+    fn set(&mut self, step: usize, value: T) {
+        self.values[self.offset + step * self.stride] = value;
+    }
+}
+
+impl Block {
+    fn new(windows: usize, steps: usize, reals: usize, categories: usize) -> Self {
+        let rows = windows * steps;
+        Self {
+            reals: vec![0.0; rows * reals],
+            codes: vec![0; rows * categories],
+            shape: [windows, steps],
+            columns: [reals, categories],
+        }
+    }
+
+    fn real(&mut self, window: usize, column: usize) -> Strided<'_, f32> {
+        let (stride, len) = (self.columns[0], self.shape[1]);
+        Strided {
+            values: &mut self.reals,
+            offset: window * len * stride + column,
+            stride,
+            len,
+        }
+    }
+
+    fn codes(&mut self, window: usize, column: usize) -> Strided<'_, i64> {
+        let (stride, len) = (self.columns[1], self.shape[1]);
+        Strided {
+            values: &mut self.codes,
+            offset: window * len * stride + column,
+            stride,
+            len,
+        }
+    }
+
+    fn tensors(&self) -> Torch<(Tensor, Tensor)> {
+        let shape = |columns: usize| [self.shape[0] as i64, self.shape[1] as i64, columns as i64];
+        let reals = Tensor::f_from_slice(&self.reals)?.f_view(shape(self.columns[0]))?;
+        let codes = Tensor::f_from_slice(&self.codes)?.f_view(shape(self.columns[1]))?;
+        Ok((reals, codes.f_to_kind(Kind::Int64)?))
+    }
+}

@@ -1,0 +1,323 @@
+//! A loaded model: windows in, quantiles in metric units out.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use serde_json::Value;
+
+use crate::device::Device;
+use crate::errors::{LoadError, PredictError, TorchError};
+use crate::features::{Prepared, Preparer};
+use crate::inputs::{Mode, Outputs, Want};
+use crate::model_config::ModelConfig;
+use crate::model_dir::ModelFiles;
+use crate::network::Bound;
+use crate::schema_ref::SchemaRef;
+use crate::window::Window;
+
+/// Windows in one pass through the network: as many as keep activations within the processor's caches.
+const CHUNK_WINDOWS: usize = 16;
+/// The same on a card, where only memory bounds it.
+const CARD_CHUNK_WINDOWS: usize = 256;
+/// Threads that work on chunks unless told otherwise.
+const DEFAULT_THREADS: usize = 2;
+
+/// A model ready to predict. It can be shared between threads; every prediction uses its worker threads, one chunk of
+/// windows each, and torch itself never runs a parallel region of its own.
+#[derive(Debug)]
+pub struct Model {
+    dir: PathBuf,
+    preparer: Preparer,
+    /// Legal range of each metric.
+    ranges: Vec<(f32, f32)>,
+    /// One folded network per thread; tensors cannot be shared.
+    workers: Vec<Mutex<Bound>>,
+    chunk: usize,
+    training: Value,
+    calibration: Value,
+    weights_sha256: String,
+    device: Device,
+}
+
+/// The model's forecast for one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prediction {
+    /// Bins of context that were used.
+    pub context_steps: u32,
+    /// One entry per metric of the schema, `None` where the context holds no observation of it: quantiles
+    /// `[step][level]`, row-major, in the metric's unit, rising along the levels, within the metric's legal range.
+    pub metrics: Vec<Option<Box<[f32]>>>,
+}
+
+/// What the network looked at for one window.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Interpretation {
+    /// Bins of context that were used.
+    pub context_steps: u32,
+    /// Attention on the context, averaged over heads: `[step ahead][context step]`, row-major, oldest step first. A
+    /// row sums to 1 together with the attention on earlier steps ahead, which is not listed.
+    pub attention: Box<[f32]>,
+    /// Static variables with their weights.
+    pub static_weights: Vec<(String, f32)>,
+    /// Variables of the past with their weights, averaged over the context.
+    pub encoder_weights: Vec<(String, f32)>,
+    /// Variables of the future with their weights, averaged over the horizon.
+    pub decoder_weights: Vec<(String, f32)>,
+}
+
+impl Model {
+    /// Opens a model directory that was made for the schema `expect`.
+    ///
+    /// # Errors
+    /// When the directory is incomplete, truncated, foreign, of a newer format, made for another schema, or holds NaN
+    /// or infinity; each says so.
+    pub fn open(dir: &Path, expect: &SchemaRef, device: Device) -> Result<Self, LoadError> {
+        let files = ModelFiles::read(dir, Some(expect), device)?;
+        Self::from_files(dir, files, expect, device)
+    }
+
+    fn from_files(
+        dir: &Path,
+        files: ModelFiles,
+        expect: &SchemaRef,
+        device: Device,
+    ) -> Result<Self, LoadError> {
+        let preparer =
+            Preparer::new(&files.config, &files.normaliser).map_err(LoadError::Config)?;
+        let (threads, chunk) = match device {
+            Device::Cpu => (DEFAULT_THREADS, CHUNK_WINDOWS),
+            Device::Cuda(_) => (1, CARD_CHUNK_WINDOWS),
+        };
+        let _no_grad = tch::no_grad_guard();
+        let bind = || files.network.bind(Mode::Eval).map(Mutex::new);
+        let workers = (0..threads).map(|_| bind()).collect::<Result<_, _>>();
+        let limit =
+            |limit: Option<f64>, otherwise: f32| limit.map_or(otherwise, |limit| limit as f32);
+        let range = |m: &crate::MetricRef| (limit(m.min, f32::MIN), limit(m.max, f32::MAX));
+        Ok(Self {
+            dir: dir.to_owned(),
+            preparer,
+            ranges: expect.metrics.iter().map(range).collect(),
+            workers: workers.map_err(|error| LoadError::Weights(TorchError::from(error).into()))?,
+            chunk,
+            training: files.training,
+            calibration: files.calibration,
+            weights_sha256: files.weights_sha256,
+            device,
+        })
+    }
+
+    /// The directory it was opened from.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &ModelConfig {
+        self.preparer.config()
+    }
+
+    /// `training.json`.
+    pub fn training(&self) -> &Value {
+        &self.training
+    }
+
+    /// `calibration.json`.
+    pub fn calibration(&self) -> &Value {
+        &self.calibration
+    }
+
+    /// SHA-256 of the weights file, hexadecimal.
+    pub fn weights_sha256(&self) -> &str {
+        &self.weights_sha256
+    }
+
+    /// Where it runs.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Number of parameters bound by tensors of the architecture, for people.
+    pub fn horizon(&self) -> usize {
+        self.config().horizon()
+    }
+
+    /// Quantile levels of a prediction, ascending.
+    pub fn quantile_levels(&self) -> &[f64] {
+        &self.config().quantile_levels
+    }
+
+    /// Predicts for each window, in order.
+    ///
+    /// The answer for a window does not depend on which others are in the batch, up to rounding (1e-5 of the scale).
+    ///
+    /// # Errors
+    /// When a window has fewer bins than [`ModelConfig::min_context_steps`] or does not fit the model, or libtorch
+    /// fails.
+    pub fn predict(&self, windows: &[Window<'_>]) -> Result<Vec<Prediction>, PredictError> {
+        self.run(windows, Want::default(), |prepared, outputs, answers| {
+            self.predictions(prepared, outputs, answers)
+        })
+    }
+
+    /// Attention and variable weights for each window, in order.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn interpret(&self, windows: &[Window<'_>]) -> Result<Vec<Interpretation>, PredictError> {
+        let want = Want {
+            attention: true,
+            weights: true,
+        };
+        self.run(windows, want, |prepared, outputs, answers| {
+            self.interpretations(prepared, outputs, answers)
+        })
+    }
+
+    /// Spreads chunks of windows over the workers and puts the answers back in order.
+    fn run<A, F>(&self, windows: &[Window<'_>], want: Want, read: F) -> Result<Vec<A>, PredictError>
+    where
+        A: Send,
+        F: Fn(&Prepared, &Outputs, &mut Vec<A>) -> Result<(), TorchError> + Sync,
+    {
+        let least = self.config().min_context_steps as usize;
+        if let Some(index) = windows.iter().position(|window| window.steps() < least) {
+            let problem = format!(
+                "it has {} bins, a forecast needs {least}",
+                windows[index].steps()
+            );
+            return Err(PredictError::Window { index, problem });
+        }
+        // Windows of like length share a chunk: little padding, and mostly no packing for the LSTM.
+        let mut order: Vec<usize> = (0..windows.len()).collect();
+        order.sort_by_key(|index| std::cmp::Reverse(windows[*index].steps()));
+        let chunks: Vec<&[usize]> = order.chunks(self.chunk).collect();
+        let next = AtomicUsize::new(0);
+        let work = |worker: &Mutex<Bound>| {
+            let bound = worker.lock().unwrap_or_else(PoisonError::into_inner);
+            let _no_grad = tch::no_grad_guard();
+            // Threads of ours work side by side, so torch must not start more of its own.
+            tch::set_num_threads(1);
+            let mut answers = Vec::new();
+            while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let batch: Vec<Window<'_>> =
+                    chunk.iter().map(|index| windows[*index].clone()).collect();
+                let prepared = self.preparer.prepare(&batch).map_err(|error| match error {
+                    PredictError::Window { index, problem } => PredictError::Window {
+                        index: chunk[index],
+                        problem,
+                    },
+                    other => other,
+                })?;
+                let outputs = bound.forward(&prepared.inputs, want)?;
+                let mut of_chunk = Vec::with_capacity(chunk.len());
+                read(&prepared, &outputs, &mut of_chunk)?;
+                answers.extend(chunk.iter().copied().zip(of_chunk));
+            }
+            Ok(answers)
+        };
+        let threads = self.workers.len().min(chunks.len());
+        let parts: Vec<Result<Vec<(usize, A)>, PredictError>> = thread::scope(|scope| {
+            let handles: Vec<_> = self.workers[..threads]
+                .iter()
+                .map(|worker| scope.spawn(|| work(worker)))
+                .collect();
+            handles
+                .into_iter()
+                .map(|handle| handle.join().unwrap_or(Err(PredictError::Worker)))
+                .collect()
+        });
+        let mut answers: Vec<(usize, A)> = Vec::with_capacity(windows.len());
+        for part in parts {
+            answers.extend(part?);
+        }
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn predictions(
+        &self,
+        prepared: &Prepared,
+        outputs: &Outputs,
+        answers: &mut Vec<Prediction>,
+    ) -> Result<(), TorchError> {
+        let levels = self.quantile_levels().len();
+        let (horizon, metrics) = (self.horizon(), self.ranges.len());
+        let raw = host(&outputs.raw)?;
+        for (window, scales) in prepared.scales.iter().enumerate() {
+            let of_metric = |metric: usize| {
+                let (scale, (least, most)) = (scales[metric], self.ranges[metric]);
+                scale.is_observed().then(|| {
+                    let mut quantiles = Vec::with_capacity(horizon * levels);
+                    for step in 0..horizon {
+                        let start = ((window * horizon + step) * metrics + metric) * levels;
+                        let restored = raw[start..start + levels]
+                            .iter()
+                            .map(|raw| scale.restore(*raw));
+                        quantiles.extend(restored.map(|value| value.clamp(least, most)));
+                        // The network may cross its quantiles; what is served never does.
+                        quantiles[step * levels..].sort_unstable_by(f32::total_cmp);
+                    }
+                    quantiles.into_boxed_slice()
+                })
+            };
+            answers.push(Prediction {
+                context_steps: prepared.inputs.encoder_lengths[window] as u32,
+                metrics: (0..metrics).map(of_metric).collect(),
+            });
+        }
+        Ok(())
+    }
+
+    fn interpretations(
+        &self,
+        prepared: &Prepared,
+        outputs: &Outputs,
+        answers: &mut Vec<Interpretation>,
+    ) -> Result<(), TorchError> {
+        let (Some(attention), Some(weights)) = (&outputs.attention, &outputs.weights) else {
+            return Ok(());
+        };
+        let architecture = &self.config().architecture;
+        let by_horizon = attention.encoder.f_mean_dim(2, false, None::<tch::Kind>)?;
+        for (window, length) in prepared.inputs.encoder_lengths.iter().enumerate() {
+            let index = window as i64;
+            let mean = |weights: &tch::Tensor, length: i64| {
+                host(&weights.f_get(index)?.f_narrow(0, 0, length)?.f_mean_dim(
+                    0,
+                    false,
+                    None::<tch::Kind>,
+                )?)
+            };
+            let named = |variables: &crate::Variables, weights: Vec<f32>| {
+                variables.names().map(str::to_owned).zip(weights).collect()
+            };
+            answers.push(Interpretation {
+                context_steps: *length as u32,
+                attention: host(&by_horizon.f_get(index)?.f_narrow(1, 0, *length)?)?
+                    .into_boxed_slice(),
+                static_weights: named(
+                    &architecture.static_variables,
+                    host(&weights.statics.f_get(index)?)?,
+                ),
+                encoder_weights: named(
+                    &architecture.encoder_variables,
+                    mean(&weights.encoder, *length)?,
+                ),
+                decoder_weights: named(
+                    &architecture.decoder_variables,
+                    mean(&weights.decoder, self.horizon() as i64)?,
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn host(tensor: &tch::Tensor) -> Result<Vec<f32>, TorchError> {
+    Ok(Vec::<f32>::try_from(
+        tensor.f_to_device(tch::Device::Cpu)?.f_flatten(0, -1)?,
+    )?)
+}
