@@ -53,19 +53,33 @@ impl EntityForecast {
     /// Number of steps ahead.
     pub fn horizon(&self) -> usize {
         let levels = self.quantile_levels.len();
-        self.metrics.iter().flatten().next().map_or(0, |m| m.quantiles.len() / levels)
+        let steps = |m: &MetricForecast| m.quantiles.len().checked_div(levels);
+        self.metrics
+            .iter()
+            .flatten()
+            .next()
+            .and_then(steps)
+            .unwrap_or(0)
     }
 
     /// Position of a quantile level, e.g. 0.5.
     pub fn level_index(&self, level: f32) -> Option<usize> {
-        self.quantile_levels.iter().position(|q| (q - level).abs() < 1e-6)
+        self.quantile_levels
+            .iter()
+            .position(|q| (q - level).abs() < 1e-6)
     }
 
     /// One quantile of one metric for every step ahead; empty where there is none.
     pub fn series(&self, metric: usize, level: f32) -> impl Iterator<Item = f32> + '_ {
         let levels = self.quantile_levels.len();
-        let quantiles = self.metrics.get(metric).and_then(Option::as_ref).map_or(&[][..], |m| &m.quantiles);
+        let quantiles = self
+            .metrics
+            .get(metric)
+            .and_then(Option::as_ref)
+            .map_or(&[][..], |m| &m.quantiles);
         let column = self.level_index(level);
-        quantiles.chunks_exact(levels.max(1)).filter_map(move |row| row.get(column?).copied())
+        quantiles
+            .chunks_exact(levels.max(1))
+            .filter_map(move |row| row.get(column?).copied())
     }
 }
