@@ -1,4 +1,5 @@
 //! Remote write: what node_exporter's series become, and when.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod wire;
 

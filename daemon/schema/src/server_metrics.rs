@@ -214,6 +214,7 @@ pub fn network_megabytes<'a>(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

@@ -1,4 +1,5 @@
 //! What the parser takes, what it refuses, and what it says then.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
