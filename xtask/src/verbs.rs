@@ -138,9 +138,10 @@ fn check(workspace: &Workspace, options: Options) -> Result<()> {
             step::note("skipped: cargo-deny is not installed (`cargo install cargo-deny`)");
             return Ok(());
         }
-        process::run(
-            cargo::command(&workspace.root).args(["deny", "check", "licenses", "bans", "sources"]),
-        )
+        let rules = workspace.root.join("deny.toml").display().to_string();
+        in_each(&[
+            "deny", "check", "--config", &rules, "licenses", "bans", "sources",
+        ])
     })?;
     test(workspace, &compiler, &[])
 }
