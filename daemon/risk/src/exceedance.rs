@@ -16,21 +16,6 @@
 
 use argus_schema::Breach;
 
-/// A quantile: value (mirrored where low values are bad) and log-odds of its level.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Point {
-    pub value: f64,
-    pub log_odds: f64,
-}
-
-/// The log-odds of quantile levels; NaN for a level that is not between 0 and 1, whose column is then ignored.
-pub(crate) fn level_log_odds(levels: &[f32]) -> Vec<f64> {
-    levels
-        .iter()
-        .map(|&level| log_odds(f64::from(level)))
-        .collect()
-}
-
 /// `ln(p / (1 − p))`, NaN outside of the open interval.
 pub(crate) fn log_odds(p: f64) -> f64 {
     if p > 0.0 && p < 1.0 {
@@ -45,85 +30,141 @@ pub(crate) fn probability(log_odds: f64) -> f64 {
     1.0 / (1.0 + (-log_odds).exp())
 }
 
-/// Writes one step's quantiles into `points`, ascending, so that "reached" always means "at or above".
-///
-/// Values that are not finite are left out with their level; values that cross are raised to their predecessor.
-pub(crate) fn orient(row: &[f32], level_odds: &[f64], side: Breach, points: &mut Vec<Point>) {
-    points.clear();
-    let mut least = f64::NEG_INFINITY;
-    let mut push = |value: f64, log_odds: f64| {
-        if value.is_finite() && !log_odds.is_nan() {
-            least = least.max(value);
-            points.push(Point {
-                value: least,
-                log_odds,
-            });
-        }
-    };
-    let columns = row.iter().zip(level_odds);
+/// The log-odds of quantile levels, mirrored for metrics whose low values are bad, so that "reached" always means "at
+/// or above"; NaN for a level that is not between 0 and 1, whose column is then ignored.
+pub(crate) fn level_log_odds(levels: &[f32], side: Breach) -> Vec<f64> {
+    let odds = levels.iter().map(|&level| log_odds(f64::from(level)));
     match side {
-        Breach::Above => columns.for_each(|(&value, &odds)| push(f64::from(value), odds)),
-        Breach::Below => columns
-            .rev()
-            .for_each(|(&value, &odds)| push(-f64::from(value), -odds)),
+        Breach::Above => odds.collect(),
+        Breach::Below => odds.rev().map(|odds| -odds).collect(),
     }
 }
 
-/// Log-odds that the step reaches `threshold` (in the orientation of `points`); `None` without points.
-pub(crate) fn reach_log_odds(points: &[Point], threshold: f64) -> Option<f64> {
-    let (lowest, highest) = (*points.first()?, *points.last()?);
-    let threshold = threshold - 1e-6 * threshold.abs().max(1.0);
-    if lowest.value >= highest.value {
-        return Some(if lowest.value >= threshold {
-            f64::INFINITY
+/// One step's quantiles after another, oriented like their levels: ascending, bad above.
+pub(crate) struct Quantiles<'a> {
+    side: Breach,
+    level_odds: &'a [f64],
+    levels_usable: bool,
+    median_column: Option<usize>,
+    values: Vec<f64>,
+    /// Log-odds of `values` where columns had to be left out; empty: `level_odds` fit.
+    kept_odds: Vec<f64>,
+}
+
+impl<'a> Quantiles<'a> {
+    /// For rows with these levels, from [`level_log_odds`] of the same side.
+    pub fn new(side: Breach, level_odds: &'a [f64]) -> Self {
+        Self {
+            side,
+            level_odds,
+            levels_usable: level_odds.is_sorted() && !level_odds.iter().any(|odds| odds.is_nan()),
+            median_column: level_odds.iter().position(|odds| *odds == 0.0),
+            values: Vec::with_capacity(level_odds.len()),
+            kept_odds: Vec::new(),
+        }
+    }
+
+    /// Takes the next step, a value per level. Values that are not finite are left out with their level, values that
+    /// cross are raised to their predecessor.
+    pub fn load(&mut self, row: &[f32]) {
+        self.values.clear();
+        self.kept_odds.clear();
+        if row.len() != self.level_odds.len() {
+            return;
+        }
+        match self.side {
+            Breach::Above => self.values.extend(row.iter().map(|v| f64::from(*v))),
+            Breach::Below => self.values.extend(row.iter().rev().map(|v| -f64::from(*v))),
+        }
+        // NaN is never sorted, so that finite ends mean finite values.
+        let ends_finite = self.values.first().is_some_and(|v| v.is_finite())
+            && self.values.last().is_some_and(|v| v.is_finite());
+        if !(self.levels_usable && ends_finite && self.values.is_sorted()) {
+            self.repair();
+        }
+    }
+
+    #[cold]
+    fn repair(&mut self) {
+        let mut least = f64::NEG_INFINITY;
+        let mut kept = 0;
+        for column in 0..self.values.len() {
+            let (value, odds) = (self.values[column], self.level_odds[column]);
+            if value.is_finite() && !odds.is_nan() {
+                least = least.max(value);
+                self.values[kept] = least;
+                self.kept_odds.push(odds);
+                kept += 1;
+            }
+        }
+        self.values.truncate(kept);
+    }
+
+    /// Log-odds of the value at `at`.
+    fn odds(&self, at: usize) -> f64 {
+        if self.kept_odds.is_empty() {
+            self.level_odds[at]
         } else {
-            f64::NEG_INFINITY
-        });
-    }
-    let at = points.partition_point(|p| p.value < threshold);
-    let (below, above) = match at {
-        0 => {
-            // The lower tail goes on from the lowest level with the slope of the first segment that has a width.
-            let next = points.iter().position(|p| p.value > lowest.value)?;
-            return Some(-extend(lowest, points[next - 1], points[next], threshold));
+            self.kept_odds[at]
         }
-        at if at == points.len() => {
-            let previous = points.iter().rposition(|p| p.value < highest.value)?;
-            return Some(-extend(
-                highest,
-                points[previous],
-                points[previous + 1],
-                threshold,
-            ));
+    }
+
+    /// Distance of the outermost quantiles; 0 without any.
+    pub fn spread(&self) -> f64 {
+        match (self.values.first(), self.values.last()) {
+            (Some(lowest), Some(highest)) => highest - lowest,
+            _ => 0.0,
         }
-        at => (points[at - 1], points[at]),
-    };
-    let share = (threshold - below.value) / (above.value - below.value);
-    Some(-(below.log_odds + share * (above.log_odds - below.log_odds)))
-}
-
-/// The line through `left` and `right`, moved to pass through `from`, at `value`.
-fn extend(from: Point, left: Point, right: Point, value: f64) -> f64 {
-    let distance = value - from.value;
-    if distance == 0.0 {
-        return from.log_odds;
     }
-    from.log_odds + distance * (right.log_odds - left.log_odds) / (right.value - left.value)
-}
 
-/// The value whose log-odds are 0, the median; `None` without points. Beyond the given levels: the outermost value.
-pub(crate) fn median(points: &[Point]) -> Option<f64> {
-    let (lowest, highest) = (points.first()?, points.last()?);
-    let at = points.partition_point(|p| p.log_odds < 0.0);
-    if at == 0 {
-        return Some(lowest.value);
+    /// The value whose log-odds are 0; `None` without values. Beyond the given levels: the outermost value.
+    pub fn median(&self) -> Option<f64> {
+        if let (Some(column), true) = (self.median_column, self.kept_odds.is_empty()) {
+            return self.values.get(column).copied();
+        }
+        let (lowest, highest) = (*self.values.first()?, *self.values.last()?);
+        match (0..self.values.len()).find(|at| self.odds(*at) >= 0.0) {
+            None => Some(highest),
+            Some(0) => Some(lowest),
+            Some(at) => {
+                let (below, above) = (self.odds(at - 1), self.odds(at));
+                let share = -below / (above - below);
+                Some(self.values[at - 1] + share * (self.values[at] - self.values[at - 1]))
+            }
+        }
     }
-    let Some(above) = points.get(at) else {
-        return Some(highest.value);
-    };
-    let below = points[at - 1];
-    let share = -below.log_odds / (above.log_odds - below.log_odds);
-    Some(below.value + share * (above.value - below.value))
+
+    /// Log-odds that the step reaches `threshold` (oriented as well); `None` without values.
+    pub fn reach_log_odds(&self, threshold: f64) -> Option<f64> {
+        let values = self.values.as_slice();
+        let (lowest, highest) = (*values.first()?, *values.last()?);
+        let threshold = threshold - 1e-6 * threshold.abs().max(1.0);
+        if lowest >= highest {
+            let certain = if lowest >= threshold {
+                f64::INFINITY
+            } else {
+                f64::NEG_INFINITY
+            };
+            return Some(certain);
+        }
+        // So few values are counted faster than they are searched.
+        let at = values.iter().filter(|v| **v < threshold).count();
+        // The segment whose line is followed, and the quantile from which.
+        let (segment_end, from) = if at == 0 {
+            (values.iter().position(|v| *v > lowest)?, 0)
+        } else if at == values.len() {
+            (values.iter().rposition(|v| *v < highest)? + 1, at - 1)
+        } else {
+            (at, at)
+        };
+        let distance = threshold - values[from];
+        if distance == 0.0 {
+            return Some(-self.odds(from));
+        }
+        let rise = self.odds(segment_end) - self.odds(segment_end - 1);
+        let width = values[segment_end] - values[segment_end - 1];
+        Some(-(self.odds(from) + distance * rise / width))
+    }
 }
 
 #[cfg(test)]
@@ -134,14 +175,16 @@ mod tests {
 
     #[track_caller]
     fn check(row: [f32; 7], side: Breach, threshold: f64, expected: f64) {
-        let mut points = Vec::new();
-        orient(&row, &level_log_odds(&LEVELS), side, &mut points);
+        let odds = level_log_odds(&LEVELS, side);
+        let mut quantiles = Quantiles::new(side, &odds);
+        quantiles.load(&row);
         let oriented = if side == Breach::Above {
             threshold
         } else {
             -threshold
         };
-        let got = reach_log_odds(&points, oriented)
+        let got = quantiles
+            .reach_log_odds(oriented)
             .map(probability)
             .expect("there are points");
         assert!(
@@ -198,45 +241,53 @@ mod tests {
 
     #[test]
     fn broken_quantiles_are_left_out() {
+        let nan = f32::NAN;
         check(
-            [f32::NAN, 20.0, 30.0, 40.0, 50.0, f32::INFINITY, f32::NAN],
+            [nan, 20.0, 30.0, 40.0, 50.0, f32::INFINITY, nan],
             Breach::Above,
             40.0,
             0.5,
         );
-        let mut points = Vec::new();
-        orient(
-            &[f32::NAN; 7],
-            &level_log_odds(&LEVELS),
-            Breach::Above,
-            &mut points,
+        check(
+            [nan, 20.0, 30.0, 40.0, 50.0, nan, nan],
+            Breach::Below,
+            20.0,
+            0.1,
         );
-        assert_eq!(reach_log_odds(&points, 1.0), None);
-        orient(
-            &[1.0, 2.0],
-            &level_log_odds(&[0.0, 1.5]),
+        // Crossing ones are raised.
+        check(
+            [10.0, 20.0, 30.0, 40.0, 35.0, 60.0, 70.0],
             Breach::Above,
-            &mut points,
+            60.0,
+            0.1,
         );
-        assert_eq!(points, []);
+        assert_eq!(reach(&[nan; 7], &LEVELS, 1.0), None);
+        assert_eq!(reach(&[1.0, 2.0], &[0.0, 1.5], 1.0), None);
+        assert_eq!(reach(&[], &[], 1.0), None);
+        let one_usable = reach(&[1.0, 2.0, 3.0], &[0.0, 0.5, f32::NAN], 2.0);
+        assert_eq!(one_usable, Some(f64::INFINITY));
+    }
+
+    fn reach(row: &[f32], levels: &[f32], threshold: f64) -> Option<f64> {
+        let odds = level_log_odds(levels, Breach::Above);
+        let mut quantiles = Quantiles::new(Breach::Above, &odds);
+        quantiles.load(row);
+        quantiles.reach_log_odds(threshold)
     }
 
     #[test]
     fn the_median_is_found_between_levels() {
-        let mut points = Vec::new();
-        orient(
-            &[10.0, 30.0],
-            &level_log_odds(&[0.25, 0.75]),
-            Breach::Above,
-            &mut points,
-        );
-        assert_eq!(median(&points), Some(20.0));
-        orient(
-            &[10.0, 30.0],
-            &level_log_odds(&[0.75, 0.9]),
-            Breach::Above,
-            &mut points,
-        );
-        assert_eq!(median(&points), Some(10.0));
+        for (row, levels, expected) in [
+            ([10.0, 30.0], [0.25, 0.75], 20.0),
+            ([10.0, 30.0], [0.75, 0.9], 10.0),
+            ([10.0, 30.0], [0.1, 0.25], 30.0),
+            ([10.0, 30.0], [0.5, 0.75], 10.0),
+            ([f32::NAN, 30.0], [0.5, 0.75], 30.0),
+        ] {
+            let odds = level_log_odds(&levels, Breach::Above);
+            let mut quantiles = Quantiles::new(Breach::Above, &odds);
+            quantiles.load(&row);
+            assert_eq!(quantiles.median(), Some(expected));
+        }
     }
 }

@@ -15,7 +15,7 @@
 //! The blend is shift-invariant and monotone in every step's probability; the isotonic calibration that follows
 //! corrects what remains of its bias, so what matters most is that it ranks well.
 
-use crate::exceedance::{Point, probability};
+use crate::exceedance::probability;
 
 const BLOCK_SECS: u64 = 2 * 3600;
 const MAX_BLOCKS: usize = 4;
@@ -110,11 +110,8 @@ pub(crate) struct Renewal {
 }
 
 impl Renewal {
-    pub fn add(&mut self, points: &[Point]) {
-        let (Some(lowest), Some(highest)) = (points.first(), points.last()) else {
-            return;
-        };
-        let spread = highest.value - lowest.value;
+    /// Adds the spread of the next step.
+    pub fn add(&mut self, spread: f64) {
         self.first.get_or_insert(spread);
         self.greatest = self.greatest.max(spread);
     }

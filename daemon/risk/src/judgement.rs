@@ -6,7 +6,7 @@ use argus_fleet::{BreachForecast, EntityForecast, Level};
 use argus_schema::{Breach, Metric, Schema, Thresholds};
 
 use crate::calibration::Calibration;
-use crate::exceedance::{Point, level_log_odds, median, orient, reach_log_odds};
+use crate::exceedance::{Quantiles, level_log_odds};
 use crate::horizon::{Cut, Horizon, Renewal};
 use crate::{SEVERITIES, cpu};
 
@@ -32,9 +32,9 @@ pub(crate) struct Judge<'a> {
     calibration: &'a Calibration,
     current: &'a [f32],
     forecast: &'a EntityForecast,
-    level_odds: Vec<f64>,
+    odds_above: Vec<f64>,
+    odds_below: Vec<f64>,
     cut: Cut,
-    points: Vec<Point>,
 }
 
 /// The numbers of one metric, in the orientation in which they are judged.
@@ -85,14 +85,14 @@ impl<'a> Judge<'a> {
             calibration,
             current,
             forecast,
-            level_odds: level_log_odds(&forecast.quantile_levels),
+            odds_above: level_log_odds(&forecast.quantile_levels, Breach::Above),
+            odds_below: level_log_odds(&forecast.quantile_levels, Breach::Below),
             cut: Cut::new(forecast.horizon(), forecast.step_secs),
-            points: Vec::with_capacity(forecast.quantile_levels.len()),
         }
     }
 
     /// Judges one metric; `None` where it has no side to breach or nothing to judge it by.
-    pub fn metric(&mut self, index: usize, metric: &Metric, limits: Thresholds) -> Option<Verdict> {
+    pub fn metric(&self, index: usize, metric: &Metric, limits: Thresholds) -> Option<Verdict> {
         let side = metric.breach?;
         let series = self.series(index, metric, side)?;
         let thresholds = [limits.critical, limits.warning];
@@ -101,16 +101,24 @@ impl<'a> Judge<'a> {
         let mut renewal = Renewal::default();
         let mut peak = f64::NEG_INFINITY;
 
-        let rows = series.quantiles.chunks_exact(self.level_odds.len().max(1));
+        let level_odds = match series.side {
+            Breach::Above => &self.odds_above,
+            Breach::Below => &self.odds_below,
+        };
+        let mut quantiles = Quantiles::new(series.side, level_odds);
+        let rows = series.quantiles.chunks_exact(level_odds.len().max(1));
         for (step, row) in rows.enumerate() {
-            orient(row, &self.level_odds, series.side, &mut self.points);
+            quantiles.load(row);
+            let Some(median) = quantiles.median() else {
+                continue;
+            };
+            peak = peak.max(median);
+            renewal.add(quantiles.spread());
             for (horizon, threshold) in horizons.iter_mut().zip(oriented) {
-                if let Some(log_odds) = reach_log_odds(&self.points, threshold) {
+                if let Some(log_odds) = quantiles.reach_log_odds(threshold) {
                     horizon.add(step, log_odds);
                 }
             }
-            renewal.add(&self.points);
-            peak = peak.max(median(&self.points).unwrap_or(peak));
         }
         if peak == f64::NEG_INFINITY {
             return None;

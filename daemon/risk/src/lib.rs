@@ -62,7 +62,7 @@ pub fn assess(
         .profiles
         .get(usize::from(profile))
         .map_or("", |p| p.id.as_str());
-    let mut judge = Judge::new(schema, calibration, current, forecast);
+    let judge = Judge::new(schema, calibration, current, forecast);
     let mut groups = Groups::default();
     let mut breaches = Vec::new();
     let mut assessed = 0_u64;
