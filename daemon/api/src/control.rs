@@ -1,0 +1,220 @@
+//! What the API asks of the daemon around it: models, forecasts on demand, plugins, readiness.
+//!
+//! The trait keeps libtorch and wasmtime out of this crate; the binary implements it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use argus_fleet::{EntityForecast, ModelId, Risk};
+use argus_schema::EntityName;
+use argus_store::RecoveryReport;
+use serde::Serialize;
+use serde_json::Value;
+
+/// A future behind a pointer, so that the trait can be an object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A forecast made on demand with its risk, or why there is none.
+pub type ForecastNow = Result<(Arc<EntityForecast>, Arc<Risk>), ForecastNowError>;
+
+/// The daemon as the API sees it.
+pub trait Control: Send + Sync {
+    /// Model directories that could serve, newest first. Reads the disk.
+    fn models(&self) -> BoxFuture<'_, ModelList>;
+
+    /// The serving model, or why there is none. Called for each `/status`; must not block.
+    fn model_info(&self) -> Result<ModelInfo, String>;
+
+    /// Loads a model directory and lets it serve; without a path the one that a restart would take. The running model
+    /// stays when that fails.
+    fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>>;
+
+    /// A forecast made now; it is published and never counts as a strike.
+    fn forecast_now(&self, entity: EntityName) -> BoxFuture<'_, ForecastNow>;
+
+    /// All configured plugins. Called for each `/plugins` and `/metrics`; must not block.
+    fn plugins(&self) -> Vec<PluginReport>;
+
+    /// Sends a test notification through a sink and waits for its answer.
+    fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>>;
+
+    /// Whether records are accepted, and what recovery did. Called for each `/-/ready`; must not block.
+    fn readiness(&self) -> Readiness;
+}
+
+/// Where the daemon is between start and stop.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Readiness {
+    /// Not yet; a sentence says what it does.
+    Starting(String),
+    /// Records are accepted.
+    Ready(Arc<RecoveryReport>),
+    /// Running requests end, new records are refused.
+    Stopping,
+}
+
+/// Model directories.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelList {
+    /// Where they lie, if there is such a directory.
+    pub models_dir: Option<String>,
+    /// Newest first.
+    pub models: Vec<ModelEntry>,
+}
+
+/// One model directory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelEntry {
+    /// Where it is.
+    pub path: String,
+    /// Its last component.
+    pub name: String,
+    /// `YYYYMMDD_HHMMSS` from its name.
+    pub timestamp: Option<String>,
+    /// Size of its files.
+    pub size_bytes: u64,
+    /// Newest change of a file, ms since the epoch.
+    pub modified_ms: i64,
+    /// What its `training.json` says, in its own words; null where there is none.
+    pub training: Value,
+}
+
+/// The serving model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInfo {
+    /// Name, path, weights, device.
+    pub id: Arc<ModelId>,
+    /// `YYYYMMDD_HHMMSS` from its name.
+    pub timestamp: Option<String>,
+    /// Steps it forecasts.
+    pub horizon_steps: u32,
+    /// Most steps of context it looks at.
+    pub context_steps: u32,
+    /// Quantile levels, ascending.
+    pub quantile_levels: Vec<f32>,
+    /// Schema it was trained for, e.g. `server`.
+    pub schema_id: String,
+    /// Version of that schema.
+    pub schema_version: u32,
+    /// Number of its weights.
+    pub parameters: u64,
+    /// How its risk is calibrated: `identity` or `isotonic`.
+    pub calibration: String,
+}
+
+/// A model that serves now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reloaded {
+    /// Name of the one before, if there was one.
+    pub previous: Option<String>,
+    /// The one that serves now.
+    pub current: Arc<ModelId>,
+    /// `YYYYMMDD_HHMMSS` from its name.
+    pub timestamp: Option<String>,
+}
+
+/// Why another model does not serve; the old one still does.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ReloadError {
+    /// There is no such directory, or none at all.
+    #[error("{0}")]
+    NotFound(String),
+    /// It is not one that may be loaded through the API.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// It is broken or foreign.
+    #[error("{0}")]
+    Refused(String),
+    /// The daemon is stopping, or loading failed for another reason.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Why there is no forecast now.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ForecastNowError {
+    /// No model is loaded; the reason.
+    #[error("{0}")]
+    NoModel(String),
+    /// No such entity.
+    #[error("{0}")]
+    UnknownEntity(String),
+    /// Too little context yet.
+    #[error("{0}")]
+    WarmingUp(String),
+    /// The model failed.
+    #[error("{0}")]
+    Failed(String),
+    /// The daemon is stopping.
+    #[error("{0}")]
+    Stopping(String),
+}
+
+/// Why a test notification was not delivered.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum SinkTestError {
+    /// No sink of that name.
+    #[error("{0}")]
+    Unknown(String),
+    /// The sink's own words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// One plugin as operators see it.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct PluginReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What it does, e.g. `sink`.
+    pub kind: String,
+    /// The version it says it has; null while it is not loaded.
+    pub version: Option<String>,
+    /// `ready`, `backing_off`, `quarantined`, `failed` (could not be loaded) or `disabled`.
+    pub state: String,
+    /// One sentence on the state, where it is not `ready`.
+    pub state_reason: Option<String>,
+    /// The component's file.
+    pub path: String,
+    /// SHA-256 of the component, hexadecimal.
+    pub sha256: Option<String>,
+    /// What a call may cost.
+    #[schema(value_type = Object)]
+    pub limits: Value,
+    /// When this version was put to use, ms since the epoch.
+    pub loaded_ms: Option<i64>,
+    /// Calls that were started.
+    pub calls: u64,
+    /// Calls that ended in an error, faults included.
+    pub errors: u64,
+    /// Calls that trapped or exceeded a limit.
+    pub faults: u64,
+    /// Calls refused because of back-off, quarantine or lack of a free slot.
+    pub refused: u64,
+    /// Calls running now.
+    pub running: u64,
+    /// Mean time of a finished call in milliseconds.
+    pub mean_ms: f64,
+    /// Longest call in milliseconds.
+    pub max_ms: f64,
+    /// Most linear memory any call used.
+    pub memory_high_water_bytes: u64,
+    /// HTTP requests sent.
+    pub http_requests: u64,
+    /// Bytes of HTTP bodies, both ways.
+    pub http_bytes: u64,
+    /// The newest failure.
+    pub last_error: Option<PluginError>,
+}
+
+/// A plugin's failure and when it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct PluginError {
+    /// When, ms since the epoch.
+    pub at_ms: i64,
+    /// A stable word for the kind of failure.
+    pub code: String,
+    /// A sentence that names plugin and version.
+    pub message: String,
+}

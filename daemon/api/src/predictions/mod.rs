@@ -1,0 +1,221 @@
+//! Predictions out.
+
+pub(crate) mod cache;
+mod display;
+mod list;
+mod overview;
+mod query;
+mod render;
+
+pub(crate) use list::{__path_list, list};
+pub(crate) use query::{Query, Selection};
+pub(crate) use render::Age;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use argus_fleet::{EntityState, Fleet, ForecastState};
+use argus_schema::EntityName;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{StatusCode, header};
+use serde_json::Value;
+
+use crate::context::{Api, Shared};
+use crate::control::ForecastNowError;
+use crate::extract::{Params, ServerName};
+use crate::problem::{Answer, Problem, rfc3339};
+use render::{Parts, freshness, members, write_json};
+
+/// The newest forecasts of all servers, or of those asked for; answered from memory, never waiting for the model.
+#[utoipa::path(get, path = "/predictions/current", tag = "predictions", security(("key" = ["read"])), params(Query),
+    responses(
+        (status = 200, description = "newest finished forecasts; empty while no server is known", body = crate::openapi::CurrentPredictions),
+        (status = 400, description = "unknown filter", body = crate::openapi::ProblemDocument),
+        (status = 429, description = "too many reads", body = crate::openapi::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Query>) -> Answer {
+    let selection = query.understand(&api.context.schema)?;
+    let fleet = with_model(&api)?;
+    let chunks = tokio::task::spawn_blocking(move || document(&api, &fleet, &selection))
+        .await
+        .map_err(Problem::internal)?;
+    let body = Body::from_stream(stream::iter(
+        chunks.into_iter().map(Ok::<_, std::convert::Infallible>),
+    ));
+    Ok((
+        StatusCode::OK,
+        [(header::CONTENT_TYPE, "application/json")],
+        body,
+    )
+        .into_response())
+}
+
+/// The newest forecast of one server.
+#[utoipa::path(get, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
+    params(("server" = String, Path, description = "full name of the server")),
+    responses(
+        (status = 200, description = "its prediction", body = crate::openapi::ServerPrediction),
+        (status = 404, description = "unknown server", body = crate::openapi::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+pub(crate) async fn one(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
+    let fleet = with_model(&api)?;
+    let entity = fleet
+        .entities
+        .get(&name)
+        .ok_or_else(|| unknown_server(&name))?;
+    Ok(entity_response(&api, &fleet, entity))
+}
+
+/// A forecast of one server made now from its closed steps. It never counts as a strike.
+#[utoipa::path(post, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
+    params(("server" = String, Path, description = "full name of the server")),
+    responses(
+        (status = 200, description = "its prediction", body = crate::openapi::ServerPrediction),
+        (status = 404, description = "unknown server", body = crate::openapi::ProblemDocument),
+        (status = 409, description = "too little data yet", body = crate::openapi::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
+    let (forecast, risk) = api
+        .context
+        .control
+        .forecast_now(name.clone())
+        .await
+        .map_err(|error| match error {
+            ForecastNowError::NoModel(reason) => Problem::no_model(&reason),
+            ForecastNowError::UnknownEntity(_) => unknown_server(&name),
+            ForecastNowError::WarmingUp(detail) => {
+                Problem::new(StatusCode::CONFLICT, "warming_up", detail)
+            }
+            ForecastNowError::Failed(cause) => Problem::internal(cause),
+            ForecastNowError::Stopping(detail) => {
+                Problem::unavailable("stopping", detail).retry_after_secs(5)
+            }
+        })?;
+    let fleet = api.fleet();
+    let published = fleet
+        .entities
+        .get(&name)
+        .ok_or_else(|| unknown_server(&name))?;
+    let entity = EntityState {
+        state: ForecastState::Ready,
+        forecast: Some(forecast),
+        risk: Some(risk),
+        ..published.as_ref().clone()
+    };
+    Ok(entity_response(&api, &fleet, &entity))
+}
+
+fn with_model(api: &Api) -> Result<Arc<Fleet>, Problem> {
+    let fleet = api.fleet();
+    match &fleet.model {
+        Some(_) => Ok(fleet),
+        None => Err(Problem::no_model(
+            fleet.no_model_reason.as_deref().unwrap_or("none was found"),
+        )),
+    }
+}
+
+fn unknown_server(name: &EntityName) -> Problem {
+    Problem::not_found(
+        "unknown_server",
+        format!("no server `{name}` is known; `/servers` lists all"),
+    )
+    .with("server", name.as_str())
+}
+
+fn entity_response(api: &Api, fleet: &Fleet, entity: &EntityState) -> Response {
+    let newest_ms = api
+        .context
+        .store
+        .entity(&entity.name)
+        .map_or(entity.newest_bin_ms, |view| view.latest_ms);
+    let mut body = vec![b'{'];
+    freshness(
+        &mut body,
+        Age::new(newest_ms, api.now_ms(), fleet.step_secs),
+    );
+    body.push(b',');
+    body.extend_from_slice(&members(&api.context.schema, entity, &Parts::default()));
+    body.extend_from_slice(b",\"metadata\":");
+    write_json(&mut body, &overview::metadata(api, fleet));
+    body.push(b'}');
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The whole answer in pieces, one per entity, most of them shared with other readers.
+pub(crate) fn document(api: &Api, fleet: &Fleet, selection: &Selection) -> Vec<Bytes> {
+    api.cache.keep_only(fleet);
+    let now_ms = api.now_ms();
+    let newest: HashMap<EntityName, i64> = api
+        .context
+        .store
+        .entities()
+        .into_iter()
+        .map(|view| (view.name, view.latest_ms))
+        .collect();
+    let page = selection.page(fleet);
+    let mut chunks = Vec::with_capacity(2 * page.entities.len() + 2);
+    chunks.push(Bytes::from_static(b"{\"predictions\":{"));
+    for (position, entity) in page.entities.iter().enumerate() {
+        let newest_ms = newest
+            .get(&entity.name)
+            .copied()
+            .unwrap_or(entity.newest_bin_ms);
+        let mut head = Vec::with_capacity(128);
+        if position > 0 {
+            head.push(b',');
+        }
+        write_json(&mut head, entity.name.as_str());
+        head.extend_from_slice(b":{");
+        freshness(&mut head, Age::new(newest_ms, now_ms, fleet.step_secs));
+        head.push(b',');
+        chunks.push(Bytes::from(head));
+        let text = match selection.parts.metrics {
+            None => api.cache.members(&api.context.schema, entity),
+            Some(_) => Bytes::from(members(&api.context.schema, entity, &selection.parts)),
+        };
+        chunks.push(text);
+        chunks.push(Bytes::from_static(b"}"));
+    }
+    chunks.push(Bytes::from(tail(
+        api,
+        fleet,
+        &page,
+        newest.values().copied().max(),
+        now_ms,
+    )));
+    chunks
+}
+
+fn tail(
+    api: &Api,
+    fleet: &Fleet,
+    page: &query::Page,
+    newest_ms: Option<i64>,
+    now_ms: i64,
+) -> Vec<u8> {
+    let risk = overview::fleet_risk(fleet);
+    let mut metadata = overview::metadata(api, fleet);
+    metadata["next_cursor"] = page.next.as_ref().map(EntityName::as_str).into();
+    let members = [
+        (
+            "alerts",
+            overview::expected(page.entities.iter().map(AsRef::as_ref)).into(),
+        ),
+        ("environment", overview::environment(fleet, &risk)),
+        ("metadata", metadata),
+        ("summary", overview::summary(fleet, &risk)),
+        ("as_of", newest_ms.map_or(Value::Null, rfc3339)),
+        ("timestamp", rfc3339(now_ms)),
+    ];
+    let mut tail = b"}".to_vec();
+    for (name, value) in members {
+        tail.extend_from_slice(format!(",\"{name}\":{value}").as_bytes());
+    }
+    tail.push(b'}');
+    tail
+}

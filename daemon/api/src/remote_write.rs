@@ -1,0 +1,71 @@
+//! `POST /api/v1/write`: Prometheus remote write.
+
+use argus_ingest::remote_write::check_headers;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode, header};
+
+use crate::body::receive;
+use crate::context::Shared;
+use crate::feed::{append_problem, body_problem};
+use crate::problem::{Answer, Problem};
+
+/// Takes Prometheus remote write 1.0 (snappy protobuf). Samples are put together to records per scrape, so the last one
+/// of a server is stored a few seconds later.
+#[utoipa::path(post, path = "/api/v1/write", tag = "ingest", security(("key" = ["ingest"])),
+    request_body(content = Vec<u8>, content_type = "application/x-protobuf"),
+    responses(
+        (status = 204, description = "taken"),
+        (status = 400, description = "no remote write request", body = crate::openapi::ProblemDocument),
+        (status = 413, description = "too large", body = crate::openapi::ProblemDocument),
+        (status = 415, description = "another version or encoding", body = crate::openapi::ProblemDocument),
+        (status = 503, description = "queue full; try again", body = crate::openapi::ProblemDocument)))]
+pub(crate) async fn write(
+    State(api): State<Shared>,
+    headers: HeaderMap,
+    body: Body,
+) -> Answer<Response> {
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|v: &http::HeaderValue| v.to_str().ok())
+    };
+    check_headers(text(header::CONTENT_TYPE), text(header::CONTENT_ENCODING)).map_err(|error| {
+        api.metrics.body_refused(error.code());
+        body_problem(&error)
+    })?;
+    let received = receive(&api, &headers, body)
+        .await
+        .inspect_err(|p| api.metrics.body_refused(p.code()))?;
+    let worker = api.clone();
+    let (accepted, records) = tokio::task::spawn_blocking(move || {
+        let now_ms = worker.now_ms();
+        let accepted = worker
+            .context
+            .remote_write
+            .accept(&received.bytes, now_ms)?;
+        Ok((accepted, worker.context.remote_write.drain(now_ms)))
+    })
+    .await
+    .map_err(Problem::internal)?
+    .map_err(|error: argus_ingest::BodyError| {
+        api.metrics.body_refused(error.code());
+        body_problem(&error)
+    })?;
+    api.metrics.samples(accepted.samples, accepted.ignored);
+    if !records.is_empty() {
+        let outcomes = api
+            .context
+            .store
+            .append(records)
+            .await
+            .map_err(|error| append_problem(&api, &error))?;
+        let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        api.metrics.accepted(stored as u64);
+        for refusal in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+            api.metrics.rejected(refusal.code());
+        }
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
