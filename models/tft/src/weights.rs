@@ -20,7 +20,7 @@ use crate::errors::{Mismatch, WeightsError};
 use crate::network::Torch;
 
 /// Most parameters that are believed; keeps a malformed configuration from asking for all memory.
-const MAX_PARAMETERS: usize = 1 << 28;
+pub(crate) const MAX_PARAMETERS: usize = 1 << 28;
 
 /// How a parameter is filled before training.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,12 +204,6 @@ impl Layout {
         file: &SafeTensors<'_>,
         skip: Option<&str>,
     ) -> Result<Vec<f32>, WeightsError> {
-        if self.len() > MAX_PARAMETERS {
-            return Err(WeightsError::Unreadable(format!(
-                "{} parameters are more than {MAX_PARAMETERS}",
-                self.len()
-            )));
-        }
         let mut found: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
         found.retain(|name, _| !skip.is_some_and(|prefix| name.starts_with(prefix)));
         let mut mismatch = Mismatch::default();

@@ -20,9 +20,9 @@ use self::sequence::{Lstm, LstmSpec, State};
 use self::variable_selection::{Rows, Selection, SelectionSpec, Shared};
 use crate::architecture::Architecture;
 use crate::device::Device;
-use crate::errors::{TorchError, WeightsError};
+use crate::errors::{ArchitectureError, TorchError, WeightsError};
 use crate::inputs::{self, Inputs, Mode, Outputs, SelectionWeights, Want};
-use crate::weights::{BlockId, Init, Layout};
+use crate::weights::{BlockId, Init, Layout, MAX_PARAMETERS};
 
 /// Results of libtorch's fallible operations.
 pub(crate) type Torch<T> = Result<T, TchError>;
@@ -338,6 +338,17 @@ fn lay_out(architecture: &Architecture) -> Result<(Layout, Parts), WeightsError>
     architecture.check()?;
     let mut layout = Layout::default();
     let parts = Parts::register(&mut layout, architecture);
+    if layout.len() > MAX_PARAMETERS {
+        let problem = format!(
+            "makes {} parameters; at most {MAX_PARAMETERS} are possible",
+            layout.len()
+        );
+        return Err(ArchitectureError::Invalid {
+            key: "hidden_size".to_owned(),
+            problem,
+        }
+        .into());
+    }
     Ok((layout, parts))
 }
 

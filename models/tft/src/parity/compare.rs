@@ -122,9 +122,9 @@ impl Comparison {
         outputs: &Outputs,
     ) -> Result<(), ParityError> {
         for (output, difference) in &mut self.rows {
-            let ours = Answer::of(*output, fixture, &range, outputs)?;
             let expected = &fixture.outputs[&difference.output];
-            ours.compare(expected, *output, &range, inputs, difference)?;
+            let answer = Answer::of(*output, fixture, &range, outputs)?;
+            answer.compare(expected, *output, &range, inputs, difference)?;
         }
         Ok(())
     }
@@ -137,9 +137,11 @@ impl Comparison {
     }
 }
 
-/// The network's answer for a batch, as a host array in the fixture's axes.
+/// The network's answer for a batch.
 struct Answer {
-    array: Array<f32>,
+    values: Vec<f32>,
+    /// Windows, steps (1 for static ones), heads (1 for all but attention), and the last axis.
+    shape: [usize; 4],
 }
 
 impl Answer {
@@ -149,37 +151,36 @@ impl Answer {
         range: &Range<usize>,
         outputs: &Outputs,
     ) -> Result<Self, ParityError> {
-        let missing = || {
+        let no_scale = || {
             problem(
                 "inputs.safetensors",
-                "has no `target_scale`, without which nothing is rescaled",
+                "has no `target_scale` to rescale with",
             )
         };
-        let absent = || {
+        let not_asked = || {
             problem(
                 "outputs.safetensors",
-                "asks for what the network was not asked for",
+                "holds what the network was not asked for",
             )
         };
-        let weights = || outputs.weights.as_ref().ok_or_else(absent);
-        let attention = || outputs.attention.as_ref().ok_or_else(absent);
+        let weights = || outputs.weights.as_ref().ok_or_else(not_asked);
+        let attention = || outputs.attention.as_ref().ok_or_else(not_asked);
         let tensor = match output {
-            Output::PredictionNormalised(target) => outputs.target(target),
-            Output::Prediction(target) => fixture
-                .rescale(target, &outputs.target(target), range)?
-                .ok_or_else(missing)?,
+            Output::PredictionNormalised(target) => outputs.target(target).f_unsqueeze(2)?,
+            Output::Prediction(target) => {
+                let rescaled = fixture.rescale(target, &outputs.target(target), range)?;
+                rescaled.ok_or_else(no_scale)?.f_unsqueeze(2)?
+            }
             Output::EncoderAttention => attention()?.encoder.shallow_clone(),
             Output::DecoderAttention => attention()?.decoder.shallow_clone(),
-            // The original has an axis of length 1 where there is a static variable, and none where there is none.
-            Output::StaticWeights => match &weights()?.statics {
-                none if none.size()[1] == 0 => none.shallow_clone(),
-                some => some.f_unsqueeze(1)?,
-            },
+            Output::StaticWeights => weights()?.statics.f_unsqueeze(1)?.f_unsqueeze(2)?,
             Output::EncoderWeights => weights()?.encoder.f_unsqueeze(2)?,
             Output::DecoderWeights => weights()?.decoder.f_unsqueeze(2)?,
         };
+        let (a, b, c, d) = tensor.size4()?;
         Ok(Self {
-            array: host(&tensor)?,
+            values: host(&tensor)?,
+            shape: [a, b, c, d].map(|size| size as usize),
         })
     }
 
@@ -191,111 +192,76 @@ impl Answer {
         inputs: &Inputs,
         difference: &mut Difference,
     ) -> Result<(), ParityError> {
-        let is_attention = matches!(output, Output::EncoderAttention | Output::DecoderAttention);
-        let (ours, theirs) = (&self.array.shape, &expected.shape);
-        // Only the window axis (shorter: the first ones) and an attention's horizon axis (shorter: every so many) may
-        // differ.
-        let free_axes = if is_attention { 2 } else { 1 };
-        let horizons = if is_attention {
-            (ours[1], theirs.get(1).copied().unwrap_or(0))
-        } else {
-            (1, 1)
-        };
-        let fits = ours.len() == theirs.len()
-            && ours[free_axes..] == theirs[free_axes..]
-            && horizons.1 <= horizons.0;
-        if !fits {
+        let [windows, steps, heads, width] = self.shape;
+        let Some(theirs) = self.align(&expected.shape, output) else {
+            let (found, wanted) = (&expected.shape, self.shape);
             let told = format!(
-                "`{}` has shape {theirs:?}, expected {ours:?} (or fewer windows)",
+                "`{}` has shape {found:?}, which does not fit {wanted:?}",
                 difference.output
             );
             return Err(problem("outputs.safetensors", told));
-        }
-        let stride = horizons.0.checked_div(horizons.1).unwrap_or(1);
-        for index in 0..self.array.values.len() {
-            let Some(position) = Position::of(index, ours, is_attention.then_some(stride)) else {
-                continue;
+        };
+        let stride = steps.checked_div(theirs[1]).unwrap_or(1);
+        let recorded = theirs[0].saturating_sub(range.start).min(windows);
+        for window in 0..recorded {
+            let encoder = inputs.encoder_lengths[window] as usize;
+            let decoder = inputs.decoder_lengths[window] as usize;
+            // Valid steps, and valid elements of the last axis.
+            let (valid_steps, valid_width) = match output {
+                Output::StaticWeights => (1, width),
+                Output::EncoderWeights => (encoder, width),
+                Output::Prediction(_)
+                | Output::PredictionNormalised(_)
+                | Output::DecoderWeights => (decoder, width),
+                Output::EncoderAttention => (decoder, encoder),
+                Output::DecoderAttention => (decoder, decoder),
             };
-            let window = range.start + position.axes[0];
-            if window >= theirs[0]
-                || position
-                    .axes
-                    .get(1)
-                    .is_some_and(|_| is_attention && position.horizon >= horizons.1)
-            {
-                continue;
+            for (row, step) in (0..valid_steps).step_by(stride).take(theirs[1]).enumerate() {
+                for head in 0..heads {
+                    let ours = ((window * steps + step) * heads + head) * width;
+                    let other = (((range.start + window) * theirs[1] + row) * heads + head) * width;
+                    let pairs = self.values[ours..][..valid_width]
+                        .iter()
+                        .zip(&expected.values[other..][..valid_width]);
+                    for (ours, other) in pairs {
+                        let gap = (f64::from(*ours) - f64::from(*other)).abs();
+                        difference.greatest =
+                            difference
+                                .greatest
+                                .max(if gap.is_nan() { f64::INFINITY } else { gap });
+                        difference.compared += 1;
+                    }
+                }
             }
-            if !is_valid(output, &position, inputs) {
-                continue;
-            }
-            let mut place = window;
-            for (axis, size) in theirs.iter().enumerate().skip(1) {
-                let along = if is_attention && axis == 1 {
-                    position.horizon
-                } else {
-                    position.axes[axis]
-                };
-                place = place * size + along;
-            }
-            let gap =
-                (f64::from(self.array.values[index]) - f64::from(expected.values[place])).abs();
-            let gap = if gap.is_nan() { f64::INFINITY } else { gap };
-            difference.greatest = difference.greatest.max(gap);
-            difference.compared += 1;
         }
         Ok(())
     }
-}
 
-/// Where an element lies.
-struct Position {
-    /// Index along each axis of our array; the window counts from the batch's start.
-    axes: Vec<usize>,
-    /// Index along the recorded horizon axis.
-    horizon: usize,
-}
-
-impl Position {
-    /// `None` for a horizon that is not recorded.
-    fn of(index: usize, shape: &[usize], horizon_stride: Option<usize>) -> Option<Self> {
-        let mut axes = vec![0; shape.len()];
-        let mut rest = index;
-        for (axis, size) in axes.iter_mut().zip(shape).rev() {
-            *axis = rest % size;
-            rest /= size;
-        }
-        let horizon = match horizon_stride {
-            Some(stride) if !axes[1].is_multiple_of(stride) => return None,
-            Some(stride) => axes[1] / stride,
-            None => 0,
+    /// The recorded shape in the axes of ours, if it can be compared: only the window axis and an attention's horizon
+    /// axis may be shorter, and axes of length 1 may be left out.
+    fn align(&self, found: &[usize], output: Output) -> Option<[usize; 4]> {
+        let is_attention = matches!(output, Output::EncoderAttention | Output::DecoderAttention);
+        let [_, steps, heads, width] = self.shape;
+        let (first, rest) = found.split_first()?;
+        let significant = |sizes: &[usize]| {
+            sizes
+                .iter()
+                .copied()
+                .filter(|size| *size != 1)
+                .collect::<Vec<_>>()
         };
-        Some(Self { axes, horizon })
-    }
-}
-
-/// Whether an element lies on valid steps only.
-fn is_valid(output: Output, position: &Position, inputs: &Inputs) -> bool {
-    let axes = &position.axes;
-    let encoder = inputs.encoder_lengths[axes[0]] as usize;
-    let decoder = inputs.decoder_lengths[axes[0]] as usize;
-    match output {
-        Output::StaticWeights => true,
-        Output::EncoderWeights => axes[1] < encoder,
-        Output::Prediction(_) | Output::PredictionNormalised(_) | Output::DecoderWeights => {
-            axes[1] < decoder
+        if !is_attention {
+            let fits = significant(rest) == significant(&[steps, heads, width]);
+            return fits.then_some([*first, steps, heads, width]);
         }
-        Output::EncoderAttention => axes[1] < decoder && axes[3] < encoder,
-        Output::DecoderAttention => axes[1] < decoder && axes[3] < decoder,
+        let horizons = *rest.first()?;
+        let fits = rest.len() == 3 && rest[1..] == [heads, width] && horizons <= steps;
+        fits.then_some([*first, horizons, heads, width])
     }
 }
 
-fn host(tensor: &Tensor) -> Result<Array<f32>, TorchError> {
-    let shape: Vec<usize> = tensor.size().iter().map(|size| *size as usize).collect();
-    let flat = tensor.f_to_kind(Kind::Float)?.f_contiguous()?;
-    let mut values = vec![0f32; flat.numel()];
-    let len = values.len();
-    if len > 0 {
-        flat.f_copy_data(&mut values, len)?;
-    }
-    Ok(Array { shape, values })
+fn host(tensor: &Tensor) -> Result<Vec<f32>, TorchError> {
+    Ok(Vec::<f32>::try_from(
+        tensor.f_to_kind(Kind::Float)?.f_flatten(0, -1)?,
+    )?)
 }
