@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 /// Logs go to stderr, as text on a terminal and as JSON elsewhere; `ARGUS_LOG` sets the filter (default `info`).
 pub fn init_logging() {
     let filter = EnvFilter::try_from_env("ARGUS_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,fjall=warn,lsm_tree=warn,cranelift=warn,wasmtime=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,cranelift=warn,wasmtime=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();

@@ -16,8 +16,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("wasmtime*", &["argus-plugin-host"]),
     ("axum*", &["argus-api"]),
     ("hyper*", &["argus-api", "argus-outbound-http"]),
-    ("fjall", &["argus-store"]),
-    ("lsm-tree", &["argus-store"]),
+    ("redb", &["argus-store"]),
     ("rusqlite", &["argus-alerts"]),
     ("libsqlite3-sys", &["argus-alerts"]),
 ];
@@ -42,7 +41,7 @@ const IO: &[&str] = &[
     "arrow",
     "async-std",
     "axum*",
-    "fjall",
+    "redb",
     "hyper*",
     "mio",
     "object_store",

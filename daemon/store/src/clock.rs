@@ -16,10 +16,12 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
-        match SystemTime::now().duration_since(UNIX_EPOCH) {
-            Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-            // A clock before 1970 is set wrongly; 0 refuses nothing that is not in the future of 1970.
-            Err(_) => 0,
-        }
+        epoch_ms(SystemTime::now())
     }
+}
+
+/// Milliseconds since the Unix epoch; 0 for a time before it.
+pub(crate) fn epoch_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use argus_schema::Schema;
+
+use crate::errors::OpenError;
+
 /// Settings of the store. Every bound has a default; only the directory must be given ([`StoreConfig::new`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
@@ -65,5 +69,47 @@ impl StoreConfig {
     /// Length of a bin in milliseconds.
     pub fn step_ms(&self) -> i64 {
         i64::from(self.step_secs) * 1000
+    }
+
+    /// Refuses impossible values.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<(), OpenError> {
+        let refuse = |setting, problem: &str| {
+            Err(OpenError::Setting {
+                setting,
+                problem: problem.to_owned(),
+            })
+        };
+        match self {
+            _ if schema.metrics.is_empty() || schema.metrics.len() > 64 => {
+                refuse("schema", "has no metrics or more than 64")
+            }
+            Self {
+                step_secs: 0 | 86_401..,
+                ..
+            } => refuse("step_secs", "must be between 1 and 86400"),
+            Self { exact_bins: 0, .. } => refuse("exact_bins", "must be at least 1"),
+            Self {
+                window_steps,
+                exact_bins,
+                ..
+            } if window_steps < exact_bins => {
+                refuse("window_steps", "must be at least `exact_bins`")
+            }
+            Self {
+                window_steps: 1_000_001..,
+                ..
+            } => refuse("window_steps", "must be at most 1000000"),
+            Self {
+                max_entities: 0, ..
+            } => refuse("max_entities", "must be at least 1"),
+            Self {
+                max_records_per_bin: 0,
+                ..
+            } => refuse("max_records_per_bin", "must be at least 1"),
+            Self {
+                queue_records: 0, ..
+            } => refuse("queue_records", "must be at least 1"),
+            _ => Ok(()),
+        }
     }
 }

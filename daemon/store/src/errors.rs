@@ -1,7 +1,7 @@
 //! What can go wrong, and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a data directory cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -188,10 +188,34 @@ pub enum HistoryError {
         /// What happened.
         problem: String,
     },
+    /// Writing a part failed.
+    #[error("write history {}: {problem}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What happened.
+        problem: String,
+    },
     /// More rows than asked for as the most.
     #[error("range holds more than {limit} rows; ask for a shorter one")]
     TooManyRows {
         /// The bound of the query.
         limit: usize,
     },
+}
+
+impl HistoryError {
+    pub(crate) fn read(path: &Path, problem: &dyn std::fmt::Display) -> Self {
+        Self::Read {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+
+    pub(crate) fn write(path: &Path, problem: &dyn std::fmt::Display) -> Self {
+        Self::Write {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
 }

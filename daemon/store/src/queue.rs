@@ -1,0 +1,146 @@
+//! The bounded queue between callers and the writer.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use argus_schema::{EntityName, Record};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use crate::errors::{AppendError, Refusal};
+
+/// Answer to an append: one verdict per record, in order.
+pub(crate) type Verdicts = Result<Vec<Result<(), Refusal>>, AppendError>;
+
+/// Something for the writer to do.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Check, log, apply.
+    Append {
+        records: Vec<Record>,
+        answer: oneshot::Sender<Verdicts>,
+    },
+    /// Forget an entity; the answer says whether it was known.
+    Retire {
+        name: EntityName,
+        answer: oneshot::Sender<Result<bool, AppendError>>,
+    },
+    /// Make a checkpoint now; the answer says whether that worked.
+    Checkpoint { answer: oneshot::Sender<bool> },
+}
+
+impl Job {
+    fn records(&self) -> usize {
+        match self {
+            Self::Append { records, .. } => records.len(),
+            Self::Retire { .. } | Self::Checkpoint { .. } => 0,
+        }
+    }
+}
+
+/// How the writer ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Do what waits, make a checkpoint.
+    Orderly,
+    /// Stop at once, as a crash would: the log has everything that was answered.
+    Abrupt,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    records: usize,
+    ending: Option<Ending>,
+}
+
+/// What the writer gets.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Appends that fit one group, or one job of another kind; empty when the deadline passed.
+    pub(crate) jobs: Vec<Job>,
+    /// Set once the store is closing and nothing waits.
+    pub(crate) ending: Option<Ending>,
+}
+
+/// Jobs in order of arrival, bounded by records.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    ready: Condvar,
+    limit: usize,
+}
+
+impl Queue {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            state: Mutex::default(),
+            ready: Condvar::new(),
+            limit,
+        }
+    }
+
+    pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
+        let mut state = self.state.lock();
+        if state.ending.is_some() {
+            return Err(AppendError::Closed);
+        }
+        let records = job.records();
+        if state.records + records > self.limit {
+            return Err(AppendError::QueueFull {
+                waiting: state.records,
+                limit: self.limit,
+            });
+        }
+        state.records += records;
+        state.jobs.push_back(job);
+        self.ready.notify_one();
+        Ok(())
+    }
+
+    /// Waits for jobs until the deadline. Takes appends of up to `max_records` records, but at least one job.
+    pub(crate) fn take(&self, max_records: usize, deadline: Instant) -> Taken {
+        let mut state = self.state.lock();
+        while state.jobs.is_empty() && state.ending.is_none() {
+            if self.ready.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        if state.ending == Some(Ending::Abrupt) {
+            state.jobs.clear();
+        }
+        let mut taken = Vec::new();
+        let mut records = 0;
+        while let Some(job) = state.jobs.front() {
+            let alone = !matches!(job, Job::Append { .. });
+            if !taken.is_empty() && (alone || records + job.records() > max_records) {
+                break;
+            }
+            records += job.records();
+            taken.extend(state.jobs.pop_front());
+            if alone {
+                break;
+            }
+        }
+        state.records -= records.min(state.records);
+        let ending = if taken.is_empty() { state.ending } else { None };
+        Taken {
+            jobs: taken,
+            ending,
+        }
+    }
+
+    /// Takes nothing more. The first ending wins, but an abrupt one overrules.
+    pub(crate) fn end(&self, ending: Ending) {
+        let mut state = self.state.lock();
+        if state.ending.is_none() || ending == Ending::Abrupt {
+            state.ending = Some(ending);
+        }
+        self.ready.notify_all();
+    }
+
+    /// Records that wait.
+    pub(crate) fn records(&self) -> usize {
+        self.state.lock().records
+    }
+}
