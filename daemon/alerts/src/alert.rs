@@ -102,7 +102,7 @@ pub struct Alert {
     pub fingerprint: Fingerprint,
     /// Whose.
     pub entity: EntityName,
-    /// Profile id of the entity.
+    /// Profile id of the entity when the alert began; part of the labels, which must not change.
     pub profile: String,
     /// The metric that passes its threshold.
     pub metric: String,

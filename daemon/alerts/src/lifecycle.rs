@@ -125,7 +125,6 @@ pub(crate) fn advance(
     alert.strikes = strikes;
     alert.origin_ms = origin_ms;
     alert.updated_at_ms = now_ms;
-    condition.evaluation.profile.clone_into(&mut alert.profile);
     alert.risk_score = condition.evaluation.risk.score;
 
     match (phase, next) {
