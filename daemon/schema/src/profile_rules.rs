@@ -93,9 +93,11 @@ impl ProfileRules {
         said.unwrap_or_else(|| self.profile_of(name, schema))
     }
 
-    /// The profile ids that rules name, for a check of configuration against the schema.
-    pub fn profile_ids(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().map(|rule| rule.profile.as_str())
+    /// (prefix, profile id) in order of precedence; prefixes in lower case, without a closing `*`.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules
+            .iter()
+            .map(|rule| (rule.prefix.as_str(), rule.profile.as_str()))
     }
 }
 
