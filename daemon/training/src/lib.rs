@@ -1,1 +1,41 @@
-//! Trains the model on Parquet traces and a synthetic fleet.
+//! Trains the model on Parquet traces and a synthetic fleet: what `argus train` runs.
+//!
+//! Each trace is cut in time: rows before its validation start are trained on (the newest part of them is held out to
+//! watch the run), the rest is what the finished model is scored on. The synthetic fleet teaches what the traces
+//! lack; it is never part of a score. The result is a model directory whose `training.json` tells data, options,
+//! losses and scores.
+
+mod data;
+mod errors;
+mod forecast;
+mod request;
+mod score;
+mod tracks;
+
+pub use errors::TrainingError;
+pub use forecast::{OriginForecast, forecast_origins};
+pub use request::{Outcome, SyntheticInput, TraceInput, TrainRequest, train};
+pub use score::{MetricScore, Scores};
+
+use argus_schema::Schema;
+use argus_tft::{MetricRef, SchemaRef};
+
+/// A schema as models refer to it.
+pub fn schema_ref(schema: &Schema) -> SchemaRef {
+    let metric = |metric: &argus_schema::Metric| MetricRef {
+        name: metric.name.clone(),
+        min: metric.min,
+        max: metric.max,
+    };
+    SchemaRef {
+        id: schema.id.clone(),
+        version: schema.version,
+        metrics: schema.metrics.iter().map(metric).collect(),
+        statuses: schema.statuses.clone(),
+        profiles: schema
+            .profiles
+            .iter()
+            .map(|profile| profile.id.clone())
+            .collect(),
+    }
+}

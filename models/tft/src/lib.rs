@@ -13,6 +13,8 @@
 //! This is the only crate that links libtorch, and it knows nothing of servers, HTTP or plugins.
 
 mod architecture;
+mod blocks;
+mod calendar;
 mod device;
 mod errors;
 mod features;

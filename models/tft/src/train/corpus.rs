@@ -106,7 +106,10 @@ impl MemoryCorpus {
             encoder_steps,
             chunk_steps: (chunk_secs / step_secs.max(1)).max(1) as usize,
             sources,
-            first_bin_ms: tracks.iter().map(|tracks| first_bin(tracks).unwrap_or(0)).collect(),
+            first_bin_ms: tracks
+                .iter()
+                .map(|tracks| first_bin(tracks).unwrap_or(0))
+                .collect(),
             tracks: (tracks.into_iter())
                 .map(|tracks| tracks.into_iter().map(Arc::new).collect())
                 .collect(),
@@ -121,12 +124,17 @@ impl MemoryCorpus {
     /// Bins of a track's origins whose windows start within a chunk.
     fn origins(&self, source: usize, track: &Track, chunk: usize) -> Range<usize> {
         let step_ms = i64::from(self.step_secs) * 1_000;
-        let late = usize::try_from((track.first_bin_ms - self.first_bin_ms[source]) / step_ms).unwrap_or(0);
+        let late = usize::try_from((track.first_bin_ms - self.first_bin_ms[source]) / step_ms)
+            .unwrap_or(0);
         // A window starts `encoder_steps - 1` bins before its origin, or at the track's first bin: then its encoder
         // is short. All short windows of a track belong to the chunk of its first bin.
         let (from, to) = (chunk * self.chunk_steps, (chunk + 1) * self.chunk_steps);
         let reach = self.encoder_steps - 1;
-        let first = if from <= late { LEAST_STEPS - 1 } else { from - late + reach };
+        let first = if from <= late {
+            LEAST_STEPS - 1
+        } else {
+            from - late + reach
+        };
         let end = to.saturating_sub(late) + if to <= late { 0 } else { reach };
         let usable = track.len().saturating_sub(LEAST_STEPS);
         first.min(usable)..end.min(usable).max(first.min(usable))
@@ -148,7 +156,12 @@ impl Corpus for MemoryCorpus {
             let late = (track.first_bin_ms - self.first_bin_ms[source]) / step_ms;
             usize::try_from(late).unwrap_or(0) + track.len()
         };
-        self.tracks[source].iter().map(bins).max().unwrap_or(0).div_ceil(self.chunk_steps)
+        self.tracks[source]
+            .iter()
+            .map(bins)
+            .max()
+            .unwrap_or(0)
+            .div_ceil(self.chunk_steps)
     }
 
     fn load(&self, source: usize, chunk: usize) -> Result<Chunk, TrainError> {
@@ -156,7 +169,9 @@ impl Corpus for MemoryCorpus {
         let origins = (tracks.iter().enumerate())
             .flat_map(|(index, track)| {
                 let usable = self.origins(source, track, chunk);
-                usable.filter(|bin| track.is_observed(*bin)).map(move |bin| (index, bin))
+                usable
+                    .filter(|bin| track.is_observed(*bin))
+                    .map(move |bin| (index, bin))
             })
             .collect();
         Ok(Chunk { tracks, origins })
@@ -185,13 +200,18 @@ mod tests {
         ] {
             let mut expected: Vec<(usize, usize)> = (tracks.iter().enumerate())
                 .flat_map(|(index, track)| {
-                    (LEAST_STEPS - 1..track.len().saturating_sub(LEAST_STEPS)).map(move |bin| (index, bin))
+                    (LEAST_STEPS - 1..track.len().saturating_sub(LEAST_STEPS))
+                        .map(move |bin| (index, bin))
                 })
                 .collect();
-            let source = Source { name: "test".to_owned(), share: 1.0 };
+            let source = Source {
+                name: "test".to_owned(),
+                share: 1.0,
+            };
             let corpus = MemoryCorpus::new(300, encoder_steps, 7_200, vec![(source, tracks)]);
-            let mut found: Vec<(usize, usize)> =
-                (0..corpus.chunks(0)).flat_map(|chunk| corpus.load(0, chunk).expect("is in memory").origins).collect();
+            let mut found: Vec<(usize, usize)> = (0..corpus.chunks(0))
+                .flat_map(|chunk| corpus.load(0, chunk).expect("is in memory").origins)
+                .collect();
             found.sort_unstable();
             expected.sort_unstable();
             assert_eq!(found, expected);

@@ -13,8 +13,13 @@ pub enum TrainError {
         /// What would do.
         allowed: &'static str,
     },
+    /// The model's configuration contradicts itself.
+    #[error("model configuration is inconsistent: {0}")]
+    Config(String),
     /// A source has no window: its series are too short, or nothing in them was observed.
-    #[error("source `{source_name}` has no window to train on; a series needs at least 24 bins with data")]
+    #[error(
+        "source `{source_name}` has no window to train on; a series needs at least 24 bins with data"
+    )]
     NoWindows {
         /// The source.
         source_name: String,

@@ -47,20 +47,41 @@ impl AdamW {
     /// `decay_mask` is 1 where weights decay, else 0, and has the parameters' length.
     pub(crate) fn new(decay_mask: Tensor, weight_decay: f64) -> Torch<Self> {
         let zeros = || decay_mask.f_zeros_like();
-        Ok(Self { first: zeros()?, second: zeros()?, decay: decay_mask, weight_decay, steps: 0 })
+        Ok(Self {
+            first: zeros()?,
+            second: zeros()?,
+            decay: decay_mask,
+            weight_decay,
+            steps: 0,
+        })
     }
 
     /// One step against a gradient, in place.
-    pub(crate) fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, rate: f64) -> Torch<()> {
+    pub(crate) fn step(
+        &mut self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        rate: f64,
+    ) -> Torch<()> {
         self.steps += 1;
         let steps = self.steps as f64;
         let _ = self.first.f_lerp_(gradient, 1.0 - BETA1)?;
         let square = gradient.f_square()?;
         let _ = self.second.f_lerp_(&square, 1.0 - BETA2)?;
-        let keep = self.decay.f_mul_scalar(-rate * self.weight_decay)?.f_add_scalar(1.0)?;
+        let keep = self
+            .decay
+            .f_mul_scalar(-rate * self.weight_decay)?
+            .f_add_scalar(1.0)?;
         let _ = parameters.f_mul_(&keep)?;
-        let root = self.second.f_div_scalar(1.0 - BETA2.powf(steps))?.f_sqrt_()?.f_add_scalar_(EPS)?;
-        let change = self.first.f_div(&root)?.f_mul_scalar_(-rate / (1.0 - BETA1.powf(steps)))?;
+        let root = self
+            .second
+            .f_div_scalar(1.0 - BETA2.powf(steps))?
+            .f_sqrt_()?
+            .f_add_scalar_(EPS)?;
+        let change = self
+            .first
+            .f_div(&root)?
+            .f_mul_scalar_(-rate / (1.0 - BETA1.powf(steps)))?;
         let _ = parameters.f_add_(&change)?;
         Ok(())
     }
@@ -85,16 +106,29 @@ pub(crate) struct Average {
 
 impl Average {
     pub(crate) fn new(parameters: &Tensor, keep: f64) -> Torch<Self> {
-        Ok(Self { weights: parameters.f_detach()?.f_copy()?, keep, steps: 0 })
+        Ok(Self {
+            weights: copy(parameters)?,
+            keep,
+            steps: 0,
+        })
     }
 
     pub(crate) fn update(&mut self, parameters: &Tensor) -> Torch<()> {
         self.steps += 1;
         // The first steps are averaged evenly, or the start would linger.
-        let keep = self.keep.min((self.steps as f64) / (self.steps as f64 + 9.0));
+        let keep = self
+            .keep
+            .min((self.steps as f64) / (self.steps as f64 + 9.0));
         let _ = self.weights.f_lerp_(&parameters.f_detach()?, 1.0 - keep)?;
         Ok(())
     }
+}
+
+/// A copy that shares neither memory nor derivative with the original.
+pub(crate) fn copy(tensor: &Tensor) -> Torch<Tensor> {
+    let mut copy = tensor.f_detach()?.f_zeros_like()?;
+    copy.f_copy_(&tensor.f_detach()?)?;
+    Ok(copy)
 }
 
 #[cfg(test)]
@@ -103,7 +137,10 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls_once() {
-        let schedule = Schedule { peak: 1e-3, steps: 1_000 };
+        let schedule = Schedule {
+            peak: 1e-3,
+            steps: 1_000,
+        };
         let rates: Vec<f64> = (0..1_000).map(|step| schedule.rate(step)).collect();
         let top = rates.iter().position(|rate| *rate >= 0.999e-3).unwrap_or(0);
         assert!(rates[..top].is_sorted() && rates[top + 5..].iter().rev().is_sorted());

@@ -72,10 +72,19 @@ impl TrainOptions {
             return refuse("max_steps, validate_every", "at least 1 is needed");
         }
         if self.batch_windows == 0 || self.chunk_windows == 0 || self.threads == 0 {
-            return refuse("batch_windows, chunk_windows, threads", "at least 1 is needed");
+            return refuse(
+                "batch_windows, chunk_windows, threads",
+                "at least 1 is needed",
+            );
         }
-        if !positive(self.learning_rate) || !positive(self.clip_norm) || !(0.0..1.0).contains(&self.weight_decay) {
-            return refuse("learning_rate, clip_norm, weight_decay", "positive numbers are needed");
+        if !positive(self.learning_rate)
+            || !positive(self.clip_norm)
+            || !(0.0..1.0).contains(&self.weight_decay)
+        {
+            return refuse(
+                "learning_rate, clip_norm, weight_decay",
+                "positive numbers are needed",
+            );
         }
         if !(0.0..1.0).contains(&self.average_keep) {
             return refuse("average_keep", "0 <= average_keep < 1 is needed");
@@ -83,8 +92,17 @@ impl TrainOptions {
         if !positive(self.epoch_share) || !share(self.epoch_share) {
             return refuse("epoch_share", "0 < epoch_share <= 1 is needed");
         }
-        let Roughening { shorten, drop_metrics, gaps, drop_status, drop_profile } = self.roughening;
-        if ![shorten, drop_metrics, gaps, drop_status, drop_profile].into_iter().all(share) {
+        let Roughening {
+            shorten,
+            drop_metrics,
+            gaps,
+            drop_status,
+            drop_profile,
+        } = self.roughening;
+        if ![shorten, drop_metrics, gaps, drop_status, drop_profile]
+            .into_iter()
+            .all(share)
+        {
             return refuse("roughening", "each is a probability, 0 to 1");
         }
         Ok(())
@@ -108,8 +126,19 @@ pub struct Roughening {
 
 impl Roughening {
     /// Windows as they are.
-    pub const NONE: Self = Self { shorten: 0.0, drop_metrics: 0.0, gaps: 0.0, drop_status: 0.0, drop_profile: 0.0 };
+    pub const NONE: Self = Self {
+        shorten: 0.0,
+        drop_metrics: 0.0,
+        gaps: 0.0,
+        drop_status: 0.0,
+        drop_profile: 0.0,
+    };
     /// Most windows as they are, each kind of trouble often enough to be learned.
-    pub const USUAL: Self =
-        Self { shorten: 0.15, drop_metrics: 0.15, gaps: 0.15, drop_status: 0.3, drop_profile: 0.2 };
+    pub const USUAL: Self = Self {
+        shorten: 0.15,
+        drop_metrics: 0.15,
+        gaps: 0.15,
+        drop_status: 0.3,
+        drop_profile: 0.2,
+    };
 }

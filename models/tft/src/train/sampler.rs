@@ -39,7 +39,13 @@ impl Sample {
     ) -> Self {
         let from = (origin + 1).saturating_sub(encoder);
         let to = (origin + 1 + decoder).min(track.len());
-        let slices = |from: usize, to: usize| track.values.iter().map(|values| values[from..to].to_vec()).collect();
+        let slices = |from: usize, to: usize| {
+            track
+                .values
+                .iter()
+                .map(|values| values[from..to].to_vec())
+                .collect()
+        };
         Self {
             end_bin_ms: track.first_bin_ms + origin as i64 * i64::from(step_secs) * 1_000,
             step_secs,
@@ -63,15 +69,21 @@ impl Sample {
 
     /// What it should say.
     pub(crate) fn future(&self) -> Future<'_> {
-        Future { values: self.future.iter().map(Vec::as_slice).collect() }
+        Future {
+            values: self.future.iter().map(Vec::as_slice).collect(),
+        }
     }
 
     /// Makes the window look like those of other hosts: shorter, with gaps, without some metrics, status or profile.
     fn roughen(&mut self, roughening: &Roughening, encoder: usize, rng: &mut StdRng) {
         if rng.random_bool(roughening.shorten) && self.status.len() > LEAST_STEPS {
-            let keep = rng.random_range(LEAST_STEPS..=encoder).min(self.status.len());
+            let keep = rng
+                .random_range(LEAST_STEPS..=encoder)
+                .min(self.status.len());
             let cut = self.status.len() - keep;
-            self.past.iter_mut().for_each(|values| drop(values.drain(..cut)));
+            self.past
+                .iter_mut()
+                .for_each(|values| drop(values.drain(..cut)));
             self.status.drain(..cut);
         }
         if rng.random_bool(roughening.drop_metrics) {
@@ -106,7 +118,9 @@ impl Sample {
             (start..end).collect()
         };
         for bin in lost {
-            self.past.iter_mut().for_each(|values| values[bin] = f32::NAN);
+            self.past
+                .iter_mut()
+                .for_each(|values| values[bin] = f32::NAN);
             self.status[bin] = 0;
         }
     }
@@ -114,7 +128,10 @@ impl Sample {
     /// Whether there is something to see and something to learn.
     fn is_useful(&self) -> bool {
         let any = |values: &[f32]| values.iter().any(|value| !value.is_nan());
-        self.past.iter().zip(&self.future).any(|(past, future)| any(past) && any(future))
+        self.past
+            .iter()
+            .zip(&self.future)
+            .any(|(past, future)| any(past) && any(future))
     }
 }
 
@@ -153,17 +170,34 @@ impl<'c> Sampler<'c> {
         for (index, source) in corpus.sources().iter().enumerate() {
             let mut origins = (0..corpus.chunks(index)).map(|chunk| corpus.load(index, chunk));
             if !origins.any(|chunk| chunk.is_ok_and(|chunk| !chunk.origins.is_empty())) {
-                return Err(TrainError::NoWindows { source_name: source.name.clone() });
+                return Err(TrainError::NoWindows {
+                    source_name: source.name.clone(),
+                });
             }
-            sources.push(SourceSampler { share: source.share / total, ..SourceSampler::default() });
+            sources.push(SourceSampler {
+                share: source.share / total,
+                ..SourceSampler::default()
+            });
         }
         let rng = StdRng::seed_from_u64(seed);
-        Ok(Self { corpus, sources, encoder, decoder, epoch_share, roughening, rng })
+        Ok(Self {
+            corpus,
+            sources,
+            encoder,
+            decoder,
+            epoch_share,
+            roughening,
+            rng,
+        })
     }
 
     /// Epochs begun, of the source that is furthest.
     pub(crate) fn epoch(&self) -> u32 {
-        self.sources.iter().map(|source| source.epoch).max().unwrap_or(0)
+        self.sources
+            .iter()
+            .map(|source| source.epoch)
+            .max()
+            .unwrap_or(0)
     }
 
     /// The next windows.
@@ -182,8 +216,14 @@ impl<'c> Sampler<'c> {
 
     /// The source that is owed most; so each batch has the shares asked for, without chance.
     fn next_source(&mut self) -> usize {
-        self.sources.iter_mut().for_each(|source| source.owed += source.share);
-        let most = |left: &usize, right: &usize| self.sources[*left].owed.total_cmp(&self.sources[*right].owed);
+        self.sources
+            .iter_mut()
+            .for_each(|source| source.owed += source.share);
+        let most = |left: &usize, right: &usize| {
+            self.sources[*left]
+                .owed
+                .total_cmp(&self.sources[*right].owed)
+        };
         let chosen = (0..self.sources.len()).max_by(most).unwrap_or(0);
         self.sources[chosen].owed -= 1.0;
         chosen
@@ -197,7 +237,13 @@ impl<'c> Sampler<'c> {
         let origin = chunk.origins.len() - 1;
         let (track, bin) = chunk.origins.swap_remove(origin);
         let step_secs = self.corpus.step_secs();
-        let sample = Sample::cut(&chunk.tracks[track], step_secs, bin, self.encoder, self.decoder);
+        let sample = Sample::cut(
+            &chunk.tracks[track],
+            step_secs,
+            bin,
+            self.encoder,
+            self.decoder,
+        );
         if chunk.origins.is_empty() {
             source.pool.swap_remove(slot);
         }
@@ -238,11 +284,20 @@ mod tests {
         let track = |level: f32| Track {
             profile: "database".to_owned(),
             first_bin_ms: 0,
-            values: vec![(0..bins).map(|bin| level + bin as f32).collect(), vec![level; bins]],
+            values: vec![
+                (0..bins).map(|bin| level + bin as f32).collect(),
+                vec![level; bins],
+            ],
             status: vec![1; bins],
         };
-        let source = |name: &str, share| Source { name: name.to_owned(), share };
-        let data = vec![(source("a", 3.0), vec![track(0.0), track(10_000.0)]), (source("b", 1.0), vec![track(-1e6)])];
+        let source = |name: &str, share| Source {
+            name: name.to_owned(),
+            share,
+        };
+        let data = vec![
+            (source("a", 3.0), vec![track(0.0), track(10_000.0)]),
+            (source("b", 1.0), vec![track(-1e6)]),
+        ];
         MemoryCorpus::new(300, 48, 7_200, data)
     }
 
@@ -253,10 +308,16 @@ mod tests {
     #[test]
     fn the_future_follows_the_past() {
         let corpus = corpus(400);
-        for sample in sampler(&corpus, Roughening::NONE, 1).batch(200).expect("is in memory") {
+        for sample in sampler(&corpus, Roughening::NONE, 1)
+            .batch(200)
+            .expect("is in memory")
+        {
             let (past, future) = (&sample.past[0], &sample.future[0]);
             assert_eq!(past[past.len() - 1] + 1.0, future[0]);
-            assert!((LEAST_STEPS..=48).contains(&past.len()) && (LEAST_STEPS..=24).contains(&future.len()));
+            assert!(
+                (LEAST_STEPS..=48).contains(&past.len())
+                    && (LEAST_STEPS..=24).contains(&future.len())
+            );
             assert_eq!(past.len(), sample.status.len());
         }
     }
@@ -264,12 +325,24 @@ mod tests {
     #[test]
     fn batches_have_the_shares_and_repeat_with_the_seed() {
         let corpus = corpus(400);
-        let draw = |seed| sampler(&corpus, Roughening::USUAL, seed).batch(100).expect("is in memory");
+        let draw = |seed| {
+            sampler(&corpus, Roughening::USUAL, seed)
+                .batch(100)
+                .expect("is in memory")
+        };
         let text = |samples: &[Sample]| format!("{samples:?}");
         assert_eq!(text(&draw(5)), text(&draw(5)));
         assert_ne!(text(&draw(5)), text(&draw(6)));
-        let plain = sampler(&corpus, Roughening::NONE, 5).batch(100).expect("is in memory");
-        assert_eq!(plain.iter().filter(|sample| sample.past[0][0] < 0.0).count(), 25);
+        let plain = sampler(&corpus, Roughening::NONE, 5)
+            .batch(100)
+            .expect("is in memory");
+        assert_eq!(
+            plain
+                .iter()
+                .filter(|sample| sample.past[0][0] < 0.0)
+                .count(),
+            25
+        );
     }
 
     #[test]
@@ -279,7 +352,12 @@ mod tests {
         for _ in 0..20 {
             for sample in sampler.batch(50).expect("is in memory") {
                 assert!(sample.status.len() >= LEAST_STEPS);
-                assert!(sample.past.iter().any(|values| !values[values.len() - 1].is_nan()));
+                assert!(
+                    sample
+                        .past
+                        .iter()
+                        .any(|values| !values[values.len() - 1].is_nan())
+                );
             }
         }
         assert!(sampler.epoch() > 5);

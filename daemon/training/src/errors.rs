@@ -1,0 +1,54 @@
+//! Why nothing could be trained.
+
+use argus_generate::SpecError;
+use argus_tft::train::TrainError;
+use argus_tft::{LoadError, PredictError, SaveError};
+use argus_trace::TraceError;
+
+/// Why a training command ended without a model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// No trace and no synthetic fleet.
+    #[error("there is nothing to train on: give at least one trace, or a synthetic fleet")]
+    NoInput,
+    /// Two inputs have one name.
+    #[error("two inputs are called `{0}`; rename one of the files")]
+    SameName(String),
+    /// A trace has no row before its validation start.
+    #[error("trace `{name}` has no row before {validation_start}, where its validation starts")]
+    NothingBefore {
+        /// The trace.
+        name: String,
+        /// Its validation start, RFC 3339.
+        validation_start: String,
+    },
+    /// A trace could not be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+    /// The synthetic fleet is impossible.
+    #[error("synthetic fleet: {0}")]
+    Fleet(#[from] SpecError),
+    /// The run ended without a model.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The model could not be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The written model could not be read back for scoring.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The model could not be scored.
+    #[error(transparent)]
+    Predict(#[from] PredictError),
+    /// The description of the run has no JSON form.
+    #[error("the training record cannot be stored: {0}")]
+    Record(#[from] serde_json::Error),
+    /// A directory could not be made or removed.
+    #[error("`{path}`: {source}", path = .path.display())]
+    Io {
+        /// Which.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
