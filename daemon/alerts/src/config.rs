@@ -34,7 +34,7 @@ pub struct AlertConfig {
     pub critical: SeverityRule,
     /// Warning thresholds; `None` (the default): they never alert.
     pub warning: Option<SeverityRule>,
-    /// A strike older than this is forgotten: forecasts further apart are not consecutive. In seconds.
+    /// Forecasts further apart than this (and than three steps) are not consecutive: strikes start anew. In seconds.
     pub max_strike_gap_secs: u64,
     /// An alert that fires again within this time of its last resolution is flapping and gets harder to resolve.
     /// In seconds.

@@ -74,7 +74,9 @@ fn evaluate_one(
         return Ok(());
     }
     let gap_ms = before.map_or(0, |b| origin_ms.saturating_sub(b.origin_ms));
-    let consecutive = gap_ms <= millis(draft.config.max_strike_gap_secs);
+    // Forecasts of long steps are far apart by nature.
+    let few_steps_secs = u64::from(evaluation.step_secs) * 3;
+    let consecutive = gap_ms <= millis(draft.config.max_strike_gap_secs.max(few_steps_secs));
     draft.changes().evaluated += 1;
     draft.set_counted(
         entity,
