@@ -111,6 +111,9 @@ pub enum Failure {
     /// It wants something that its kind is not granted, or lacks an export.
     #[error("it does not fit the host: {0}")]
     Unlinkable(String),
+    /// The plugin's own settings have the wrong shape.
+    #[error("its settings are unusable: {0}")]
+    Settings(&'static str),
     /// A target's settings are unusable.
     #[error("target {target:?} is unusable: {reason}")]
     Target {
@@ -199,6 +202,7 @@ impl Failure {
             Failure::Manifest(_) => "bad_manifest",
             Failure::WrongKind { .. } => "wrong_kind",
             Failure::Unlinkable(_) => "unlinkable",
+            Failure::Settings(_) => "invalid_config",
             Failure::Target { .. } => "bad_target",
             Failure::Reported { code, .. } => code,
             Failure::Panicked(_) => "panicked",

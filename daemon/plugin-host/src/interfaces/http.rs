@@ -1,0 +1,287 @@
+//! `argus:plugin/http`: requests to named targets.
+//!
+//! In this order: count, find the target, fill in secrets, bind the path, drop dangerous headers, send, scrub. The
+//! plugin learns statuses, scrubbed answers and error codes; where a target really is, it does not learn.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use argus_outbound_http::{BindingError, SendError};
+use argus_outbound_http::{
+    Bytes, HeaderMap, HeaderName, HeaderValue, Request as Outgoing, Response as Incoming,
+};
+
+use crate::bindings::argus::plugin::http::{Host, Request, Response};
+use crate::bindings::argus::plugin::types::{Error, Pair};
+use crate::call::CallState;
+use crate::secrets::{Escape, UnknownSecret, disarm_bytes};
+use crate::target::Target;
+
+/// What a call has sent so far.
+#[derive(Debug, Default)]
+pub(crate) struct CallHttp {
+    pub requests: u32,
+    pub bytes: u64,
+    /// The longest patience a far side asked for.
+    pub retry_after: Option<Duration>,
+}
+
+/// Headers of the connection, of proxies, and `accept-encoding`: a compressed answer could not be scrubbed.
+const DROPPED: [&str; 18] = [
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+];
+const MAX_HEADERS: usize = 64;
+/// A far side that asks for more patience is asked again after this long.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+impl Host for CallState {
+    async fn send(&mut self, request: Request) -> wasmtime::Result<Result<Response, Error>> {
+        Ok(self.send_request(request).await)
+    }
+}
+
+impl CallState {
+    async fn send_request(&mut self, request: Request) -> Result<Response, Error> {
+        let loaded = self.loaded.clone();
+        if self.http.requests >= loaded.limits.http_requests {
+            let limit = loaded.limits.http_requests;
+            return Err(error(
+                "too_many_requests",
+                format!("a call may send {limit} requests"),
+                false,
+            ));
+        }
+        let Some(target) = loaded.targets.get(&request.target) else {
+            let name: String = request.target.chars().take(64).collect();
+            let hint = "configure it under the plugin's targets";
+            return Err(error(
+                "unknown_target",
+                format!("there is no target {name:?}; {hint}"),
+                false,
+            ));
+        };
+        let outgoing = prepare(target, request, self.remaining())?;
+        self.http.requests += 1;
+        self.http.bytes += outgoing.body.len() as u64;
+        match target.client.send(outgoing).await {
+            Ok(incoming) => {
+                self.http.bytes += incoming.body.len() as u64;
+                self.note_retry_after(&incoming);
+                accept(target, incoming)
+            }
+            Err(failure) => {
+                // The operator sees host and address, the plugin only what happened.
+                let (plugin, origin) = (&*loaded.name, target.binding.host());
+                let reason = target.secrets.scrub_text(&failure.to_string());
+                tracing::warn!(target: "argus::plugin", plugin, origin, "request failed: {reason}");
+                Err(explain(&failure))
+            }
+        }
+    }
+
+    fn note_retry_after(&mut self, incoming: &Incoming) {
+        if !matches!(incoming.status, 429 | 503) {
+            return;
+        }
+        let seconds = incoming
+            .headers
+            .get("retry-after")
+            .and_then(|v| v.to_str().ok()?.trim().parse().ok());
+        if let Some(patience) = seconds.map(Duration::from_secs) {
+            self.http.retry_after = self
+                .http
+                .retry_after
+                .max(Some(patience.min(MAX_RETRY_AFTER)));
+        }
+    }
+}
+
+fn prepare(target: &Target, request: Request, remaining: Duration) -> Result<Outgoing, Error> {
+    let unknown = |UnknownSecret(name)| {
+        error(
+            "unknown_secret",
+            format!("target {:?} has no secret {name:?}", request.target),
+            false,
+        )
+    };
+    let path = target
+        .secrets
+        .fill_text(&request.path, Escape::Path)
+        .map_err(unknown)?;
+    let (method, uri) = target
+        .binding
+        .resolve(&request.method, &path)
+        .map_err(|e| {
+            let code = match e {
+                BindingError::MethodNotAllowed { .. } | BindingError::Method(_) => {
+                    "method_not_allowed"
+                }
+                _ => "invalid_path",
+            };
+            error(
+                code,
+                format!(
+                    "target {:?}: cannot {}",
+                    request.target,
+                    target.secrets.scrub_text(&e.to_string())
+                ),
+                false,
+            )
+        })?;
+    let mut outgoing = Outgoing::new(method, uri);
+    outgoing.headers = headers(target, &request.headers, unknown)?;
+    let escape = body_escape(&outgoing.headers);
+    outgoing.body = match target
+        .secrets
+        .fill(&request.body, escape)
+        .map_err(unknown)?
+    {
+        Cow::Owned(filled) => filled.into(),
+        Cow::Borrowed(_) => Bytes::from(request.body),
+    };
+    let asked = request
+        .timeout_ms
+        .map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
+    outgoing.timeout = target.timeout.min(asked).min(remaining);
+    outgoing.max_request_bytes = target.max_request_bytes;
+    outgoing.max_response_bytes = target.max_response_bytes;
+    Ok(outgoing)
+}
+
+fn headers(
+    target: &Target,
+    asked: &[Pair],
+    unknown: impl Fn(UnknownSecret) -> Error,
+) -> Result<HeaderMap, Error> {
+    if asked.len() > MAX_HEADERS {
+        return Err(error(
+            "invalid_header",
+            format!("a request may have {MAX_HEADERS} headers"),
+            false,
+        ));
+    }
+    let mut headers = HeaderMap::new();
+    for Pair { name, value } in asked {
+        let malformed = |what| {
+            let name: String = name
+                .chars()
+                .filter(char::is_ascii_graphic)
+                .take(64)
+                .collect();
+            error(
+                "invalid_header",
+                format!("header {name:?}: its {what} is malformed"),
+                false,
+            )
+        };
+        let parsed = HeaderName::try_from(name).map_err(|_| malformed("name"))?;
+        if DROPPED.contains(&parsed.as_str()) {
+            continue;
+        }
+        let value = target
+            .secrets
+            .fill_text(value, Escape::None)
+            .map_err(&unknown)?;
+        let mut value = HeaderValue::try_from(value).map_err(|_| malformed("value"))?;
+        value.set_sensitive(true);
+        headers.append(parsed, value);
+    }
+    for (name, value) in &target.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    headers
+        .entry("user-agent")
+        .or_insert(HeaderValue::from_static("argus"));
+    Ok(headers)
+}
+
+/// How secrets are written into a body of that content type.
+fn body_escape(headers: &HeaderMap) -> Escape {
+    let content_type = headers
+        .get("content-type")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let media_type = content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    match media_type.as_str() {
+        "application/x-www-form-urlencoded" => Escape::Form,
+        json if json.ends_with("/json") || json.ends_with("+json") => Escape::Json,
+        _ => Escape::None,
+    }
+}
+
+/// What the plugin sees of an answer.
+fn accept(target: &Target, incoming: Incoming) -> Result<Response, Error> {
+    if incoming
+        .headers
+        .get("content-encoding")
+        .is_some_and(|encoding| encoding != "identity")
+    {
+        let message = "the answer is compressed, which was not asked for";
+        return Err(error("protocol_error", message.to_owned(), false));
+    }
+    let clean = |bytes: &[u8]| disarm_bytes(target.secrets.scrub(bytes).into_owned());
+    let headers = incoming.headers.iter().map(|(name, value)| Pair {
+        name: name.as_str().to_owned(),
+        value: String::from_utf8_lossy(&clean(value.as_bytes())).into_owned(),
+    });
+    Ok(Response {
+        status: incoming.status,
+        headers: headers.collect(),
+        body: clean(&incoming.body),
+    })
+}
+
+fn explain(failure: &SendError) -> Error {
+    let message = match failure {
+        SendError::RequestTooLarge { limit_bytes, .. } => {
+            format!("the request's body is over {limit_bytes} bytes")
+        }
+        SendError::ResponseTooLarge { limit_bytes, .. } => {
+            format!("the answer is over {limit_bytes} bytes")
+        }
+        SendError::TimedOut { after, .. } => format!("no complete answer within {after:?}"),
+        SendError::AddressRefused { .. } => {
+            "the target's address is not allowed; the daemon's log says why".to_owned()
+        }
+        SendError::Resolve { .. } => "the target's name has no address".to_owned(),
+        SendError::Connect { .. } => "the target cannot be connected to".to_owned(),
+        SendError::Tls { .. } => {
+            "no TLS connection to the target; the daemon's log says why".to_owned()
+        }
+        SendError::Protocol { .. } => {
+            "the connection broke, or the target does not speak HTTP".to_owned()
+        }
+        _ => "the request cannot be sent".to_owned(),
+    };
+    error(failure.code(), message, failure.retryable())
+}
+
+fn error(code: &str, message: String, retryable: bool) -> Error {
+    Error {
+        code: code.to_owned(),
+        message,
+        retryable,
+    }
+}

@@ -1,0 +1,10 @@
+//! The host against real components: the shipped sinks, and one that misbehaves as told.
+//!
+//! They come from `plugins/`; `cargo xtask plugins` builds them.
+
+mod cost;
+mod hostile;
+mod http;
+mod lifecycle;
+mod shipped;
+mod support;
