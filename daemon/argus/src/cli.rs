@@ -124,9 +124,6 @@ pub struct ForecastArgs {
     /// Length of a step in seconds.
     #[arg(long, default_value_t = 300)]
     pub step_secs: u32,
-    /// Threads of our own that share the work.
-    #[arg(long, default_value_t = default_threads())]
-    pub threads: usize,
     /// Which model answers.
     #[command(flatten)]
     pub model: ModelSelection,
@@ -175,7 +172,7 @@ pub enum ModelCommand {
 pub struct GenerateArgs {
     /// Number of servers, spread over the seven profiles.
     #[arg(long, default_value_t = 20)]
-    pub servers: usize,
+    pub servers: u32,
     /// Length in days.
     #[arg(long, default_value_t = 14)]
     pub days: u32,
@@ -201,7 +198,7 @@ pub struct TrainArgs {
     pub validation_start: Vec<(String, jiff::civil::Date)>,
     /// Servers of a synthetic fleet to add, for metrics that the traces lack.
     #[arg(long, default_value_t = 0)]
-    pub synthetic_servers: usize,
+    pub synthetic_servers: u32,
     /// Directory in which the new model directory is made.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
@@ -223,6 +220,21 @@ pub struct TrainArgs {
     /// Width of the network.
     #[arg(long, default_value_t = 32)]
     pub hidden_size: i64,
+    /// Attention heads.
+    #[arg(long, default_value_t = 4)]
+    pub attention_heads: i64,
+    /// Width that real inputs are scaled up to.
+    #[arg(long, default_value_t = 16)]
+    pub continuous_size: i64,
+    /// Share of activations dropped in training.
+    #[arg(long, default_value_t = 0.1)]
+    pub dropout: f64,
+    /// Lag in steps whose values become known inputs (288 is a day); repeat for several.
+    #[arg(long, value_name = "STEPS")]
+    pub lag: Vec<u32>,
+    /// End after this many minutes at the latest; such a run is not repeatable.
+    #[arg(long, value_name = "MINUTES")]
+    pub time_budget_mins: Option<u64>,
     /// Print JSON progress lines on stderr and one JSON object on stdout.
     #[arg(long)]
     pub json: bool,
@@ -267,8 +279,8 @@ pub enum KeyCommand {
     },
     /// Make a key useless, at once.
     Revoke {
-        /// Name or id of the key.
-        name: String,
+        /// Id of the key, as `argus key list` shows it.
+        id: String,
     },
 }
 

@@ -5,23 +5,23 @@ use std::sync::Arc;
 use argus_fleet::{EntityForecast, MetricForecast, ModelId};
 use argus_schema::{EntityName, Schema};
 use argus_store::Context;
-use argus_tft::{Model, Prediction, SchemaMetric, SchemaRef, Window};
+use argus_tft::{MetricRef, Model, Prediction, SchemaRef, Window};
 
 use crate::errors::ForecastError;
 
 /// What the model must have been trained for.
 pub fn schema_ref(schema: &Schema) -> SchemaRef {
-    let metrics = schema
-        .metrics
-        .iter()
-        .map(|m| SchemaMetric { name: m.name.clone(), min: m.min.map(narrow), max: m.max.map(narrow) })
-        .collect();
-    SchemaRef { id: schema.id.clone(), version: schema.version, metrics }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "range limits are small round numbers")]
-fn narrow(limit: f64) -> f32 {
-    limit as f32
+    SchemaRef {
+        id: schema.id.clone(),
+        version: schema.version,
+        metrics: schema
+            .metrics
+            .iter()
+            .map(|m| MetricRef { name: m.name.clone(), min: m.min, max: m.max })
+            .collect(),
+        statuses: schema.statuses.clone(),
+        profiles: schema.profiles.iter().map(|p| p.id.clone()).collect(),
+    }
 }
 
 /// One entity's input: whose it is, its profile id, and the context up to its newest closed bin.
@@ -44,13 +44,16 @@ pub fn predict(
         .map(|(_, profile, context)| Window {
             end_bin_ms: context.last_bin * step_ms,
             step_secs,
-            values: &context.values,
+            values: context.values.iter().map(AsRef::as_ref).collect(),
             status: &context.status,
             profile,
         })
         .collect();
-    let predictions = model.predict(&windows).map_err(|error| ForecastError::Model(error.to_string()))?;
-    let levels: Arc<[f32]> = model.quantile_levels().into();
+    let predictions = model
+        .predict(&windows)
+        .map_err(|error| ForecastError::Model(error.to_string()))?;
+    #[expect(clippy::cast_possible_truncation, reason = "quantile levels have two digits")]
+    let levels: Arc<[f32]> = model.quantile_levels().iter().map(|level| *level as f32).collect();
     let forecasts = inputs
         .iter()
         .zip(predictions)
@@ -75,7 +78,10 @@ fn metric_forecasts(prediction: Prediction, context: &Context) -> Box<[Option<Me
         .zip(&context.values)
         .map(|(quantiles, observed)| {
             let current = observed.iter().rev().copied().find(|v| !v.is_nan())?;
-            Some(MetricForecast { quantiles: quantiles?, current })
+            Some(MetricForecast {
+                quantiles: quantiles?,
+                current,
+            })
         })
         .collect()
 }

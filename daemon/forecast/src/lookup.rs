@@ -122,14 +122,20 @@ fn shipped_dir() -> Option<PathBuf> {
 ///
 /// A directory counts when it holds a `config.json`; whether it is sound shows when it is loaded.
 pub fn list(dir: &Path) -> Vec<ModelListing> {
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
     let mut models: Vec<_> = entries
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.join("config.json").is_file())
         .filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();
-            Some(ModelListing { timestamp: timestamp_of(&name), name, path })
+            Some(ModelListing {
+                timestamp: timestamp_of(&name),
+                name,
+                path,
+            })
         })
         .collect();
     models.sort_by(|a, b| (&b.timestamp, &b.name).cmp(&(&a.timestamp, &a.name)));
@@ -137,7 +143,7 @@ pub fn list(dir: &Path) -> Vec<ModelListing> {
 }
 
 /// The `YYYYMMDD_HHMMSS` at the end of a model directory's name, or an empty text.
-fn timestamp_of(name: &str) -> String {
+pub fn timestamp_of(name: &str) -> String {
     let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
     let mut parts = name.rsplitn(3, '_');
     match (parts.next(), parts.next()) {
@@ -165,13 +171,19 @@ mod tests {
         model(dir.path(), "notes");
         fs::create_dir(dir.path().join("empty_20270101_000000")).expect("temp dir");
         let names: Vec<_> = list(dir.path()).into_iter().map(|m| m.name).collect();
-        assert_eq!(names, ["argus_20260101_000000", "zebra_20250101_000000", "notes"]);
+        assert_eq!(
+            names,
+            ["argus_20260101_000000", "zebra_20250101_000000", "notes"]
+        );
     }
 
     #[test]
     fn a_named_place_without_a_model_means_no_model() {
         let dir = tempfile::tempdir().expect("temp dir");
-        let lookup = Lookup { models_dir: Some(dir.path().to_path_buf()), ..Lookup::default() };
+        let lookup = Lookup {
+            models_dir: Some(dir.path().to_path_buf()),
+            ..Lookup::default()
+        };
         assert!(lookup.choose().candidates.is_empty());
     }
 
@@ -179,8 +191,15 @@ mod tests {
     fn the_command_line_wins_over_the_pointer() {
         let dir = tempfile::tempdir().expect("temp dir");
         let active = model(dir.path(), "active_20260101_000000");
-        fs::write(dir.path().join(ACTIVE_POINTER), format!("{}\n", active.display())).expect("temp dir");
-        let mut lookup = Lookup { data_dir: Some(dir.path().to_path_buf()), ..Lookup::default() };
+        fs::write(
+            dir.path().join(ACTIVE_POINTER),
+            format!("{}\n", active.display()),
+        )
+        .expect("temp dir");
+        let mut lookup = Lookup {
+            data_dir: Some(dir.path().to_path_buf()),
+            ..Lookup::default()
+        };
         assert_eq!(lookup.choose().candidates, [active]);
         lookup.model = Some(PathBuf::from("/elsewhere"));
         assert_eq!(lookup.choose().candidates, [PathBuf::from("/elsewhere")]);

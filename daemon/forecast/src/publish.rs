@@ -9,29 +9,29 @@ use argus_store::EntityView;
 
 use crate::MIN_CONTEXT_BINS;
 use crate::run::LoopParts;
-
-/// Risk of one entity from its newest forecast: (entity state without risk, forecast) → risk.
-pub type Assess = Box<dyn Fn(&EntityState, &EntityForecast) -> Risk + Send>;
+use crate::slot::LoadedModel;
 
 /// Profile of an entity: what its records say, else what its name says.
 pub fn profile_of(view: &EntityView, rules: &ProfileRules, schema: &Schema) -> u8 {
-    view.profile.unwrap_or_else(|| rules.profile_of(view.name.as_str(), schema))
+    view.profile
+        .unwrap_or_else(|| rules.profile_of(view.name.as_str(), schema))
 }
 
 /// States of all `views`; unchanged ones are shared with the publication `before`.
 pub fn states<'a>(
     parts: &LoopParts,
+    step_secs: u32,
     views: &[EntityView],
     before: &Fleet,
-    has_model: bool,
+    model: Option<&LoadedModel>,
     forecast_of: impl Fn(&EntityName) -> Option<&'a Arc<EntityForecast>>,
 ) -> BTreeMap<EntityName, Arc<EntityState>> {
-    let step_ms = i64::from(parts.store.step_secs()) * 1000;
+    let step_ms = i64::from(step_secs) * 1000;
     views
         .iter()
         .map(|view| {
             // Forecasts of a model that is gone are not shown: without a model there is no prediction.
-            let forecast = forecast_of(&view.name).filter(|_| has_model);
+            let forecast = forecast_of(&view.name).filter(|_| model.is_some());
             let mut state = EntityState {
                 name: view.name.clone(),
                 profile: profile_of(view, &parts.profiles, &parts.schema),
@@ -48,10 +48,23 @@ pub fn states<'a>(
             {
                 return (view.name.clone(), Arc::clone(old));
             }
-            state.risk = forecast.map(|forecast| Arc::new((parts.assess)(&state, forecast)));
+            state.risk = forecast.zip(model).map(|(forecast, model)| Arc::new(risk(parts, model, &state, forecast)));
             (view.name.clone(), Arc::new(state))
         })
         .collect()
+}
+
+fn risk(parts: &LoopParts, model: &LoadedModel, state: &EntityState, forecast: &EntityForecast) -> Risk {
+    argus_risk::assess(
+        &parts.schema,
+        &parts.thresholds,
+        &model.calibration,
+        state.profile,
+        state.cores,
+        &state.name,
+        &state.current,
+        forecast,
+    )
 }
 
 fn forecast_state(view: &EntityView, has_forecast: bool) -> ForecastState {
@@ -70,7 +83,11 @@ fn same_but_risk(old: &EntityState, new: &EntityState) -> bool {
         (None, None) => true,
         _ => false,
     };
-    let same_values = old.current.iter().zip(&new.current).all(|(a, b)| a.to_bits() == b.to_bits());
+    let same_values = old
+        .current
+        .iter()
+        .zip(&new.current)
+        .all(|(a, b)| a.to_bits() == b.to_bits());
     same_forecast
         && same_values
         && old.state == new.state

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use argus_fleet::{EntityForecast, EntityState, Fleet, Risk};
+use argus_risk::ThresholdRules;
 use argus_schema::{EntityName, ProfileRules, Schema};
 use argus_store::{Clock, EntityView, Store};
 use tokio::runtime::Runtime;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch;
 use crate::errors::ForecastError;
-use crate::publish::{self, Assess};
+use crate::publish;
 use crate::slot::{LoadedModel, ModelSlot};
 use crate::{CONTEXT_STEPS, MIN_CONTEXT_BINS};
 
@@ -33,7 +34,12 @@ pub struct LoopConfig {
 impl LoopConfig {
     /// Defaults for a step length.
     pub fn new(step_secs: u32) -> Self {
-        Self { step_secs, batch_entities: 256, settle: Duration::from_millis(100), poll: Duration::from_millis(500) }
+        Self {
+            step_secs,
+            batch_entities: 256,
+            settle: Duration::from_millis(100),
+            poll: Duration::from_millis(500),
+        }
     }
 }
 
@@ -49,8 +55,8 @@ pub struct LoopParts {
     pub models: Arc<ModelSlot>,
     /// Wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Risk of one entity; called for each new forecast and each new observation.
-    pub assess: Assess,
+    /// Thresholds that differ from the schema's.
+    pub thresholds: ThresholdRules,
     /// Told after each publication, on the loop's thread.
     pub observer: Box<dyn ForecastObserver>,
 }
@@ -93,7 +99,10 @@ impl ForecastHandle {
     /// When there is no model, no such entity, too little context, or the model fails.
     pub async fn forecast_now(&self, entity: EntityName) -> Answer {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Now(entity, answer)).await.map_err(|_| ForecastError::Stopped)?;
+        self.requests
+            .send(Request::Now(entity, answer))
+            .await
+            .map_err(|_| ForecastError::Stopped)?;
         answered.await.map_err(|_| ForecastError::Stopped)?
     }
 
@@ -141,11 +150,27 @@ impl ForecastLoop {
         let (requests, inbox) = mpsc::channel(64);
         let (tick, ticked) = watch::channel(0);
         // The thread's own small runtime: it only waits on several things at once.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let mut this = Self { config, parts, fleet, last: HashMap::new(), tick, forecast_ms: 0.0 };
-        let thread =
-            std::thread::Builder::new().name("forecast".to_owned()).spawn(move || this.run(&runtime, inbox))?;
-        Ok((ForecastHandle { requests, tick: ticked }, thread))
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let mut this = Self {
+            config,
+            parts,
+            fleet,
+            last: HashMap::new(),
+            tick,
+            forecast_ms: 0.0,
+        };
+        let thread = std::thread::Builder::new()
+            .name("forecast".to_owned())
+            .spawn(move || this.run(&runtime, inbox))?;
+        Ok((
+            ForecastHandle {
+                requests,
+                tick: ticked,
+            },
+            thread,
+        ))
     }
 
     fn run(&mut self, runtime: &Runtime, mut inbox: mpsc::Receiver<Request>) {
@@ -179,10 +204,19 @@ impl ForecastLoop {
     /// A quiet moment: only the wall clock or a new model can have made something due.
     fn poll(&mut self) {
         let views = self.views();
-        let served = self.fleet.load().model.as_ref().map(|m| m.weights_sha256.clone());
+        let served = self
+            .fleet
+            .load()
+            .model
+            .as_ref()
+            .map(|m| m.weights_sha256.clone());
         let model = self.parts.models.current().ok();
         let same_model = served.as_deref() == model.as_ref().map(|m| m.id.weights_sha256.as_str());
-        if !same_model || views.iter().any(|view| self.due(view, model.as_deref()).is_some()) {
+        if !same_model
+            || views
+                .iter()
+                .any(|view| self.due(view, model.as_deref()).is_some())
+        {
             self.turn();
         }
     }
@@ -190,14 +224,17 @@ impl ForecastLoop {
     /// One turn: forecast everything that is due, batch by batch, and publish after each.
     fn turn(&mut self) {
         let views = self.views();
-        self.last.retain(|name, _| views.binary_search_by(|v| v.name.cmp(name)).is_ok());
+        self.last
+            .retain(|name, _| views.binary_search_by(|v| v.name.cmp(name)).is_ok());
         let model = self.parts.models.current();
         let Ok(model) = model else {
             self.publish(&views, &[]);
             return;
         };
-        let due: Vec<(&EntityView, i64)> =
-            views.iter().filter_map(|view| Some((view, self.due(view, Some(&model))?))).collect();
+        let due: Vec<(&EntityView, i64)> = views
+            .iter()
+            .filter_map(|view| Some((view, self.due(view, Some(&model))?)))
+            .collect();
         if due.is_empty() {
             self.publish(&views, &[]);
             return;
@@ -236,25 +273,47 @@ impl ForecastLoop {
     ) -> Result<Vec<(EntityName, bool)>, ForecastError> {
         let contexts: Vec<_> = due
             .iter()
-            .filter_map(|(view, bin)| Some((*view, self.parts.store.context(&view.name, *bin, CONTEXT_STEPS)?)))
+            .filter_map(|(view, bin)| {
+                Some((
+                    *view,
+                    self.parts.store.context(&view.name, *bin, CONTEXT_STEPS)?,
+                ))
+            })
             .collect();
         let inputs: Vec<batch::Input<'_>> = contexts
             .iter()
             .map(|(view, context)| {
                 let profile = publish::profile_of(view, &self.parts.profiles, &self.parts.schema);
-                (&view.name, self.parts.schema.profiles[usize::from(profile)].id.as_str(), context)
+                (
+                    &view.name,
+                    self.parts.schema.profiles[usize::from(profile)].id.as_str(),
+                    context,
+                )
             })
             .collect();
         let started = Instant::now();
         let made_ms = self.parts.clock.now_ms();
-        let forecasts = batch::predict(&model.model, &model.id, self.config.step_secs, made_ms, &inputs)?;
+        let forecasts = batch::predict(
+            &model.model,
+            &model.id,
+            self.config.step_secs,
+            made_ms,
+            &inputs,
+        )?;
         self.forecast_ms = started.elapsed().as_secs_f64() * 1e3;
-        tracing::debug!(entities = inputs.len(), ms = self.forecast_ms, "forecast run");
+        tracing::debug!(
+            entities = inputs.len(),
+            ms = self.forecast_ms,
+            "forecast run"
+        );
 
         let mut made = Vec::with_capacity(forecasts.len());
         for ((view, context), forecast) in contexts.iter().zip(forecasts) {
             let bin = context.last_bin;
-            let before = self.last.get(&view.name).map_or(i64::MIN, |last| last.scheduled_bin);
+            let before = self
+                .last
+                .get(&view.name)
+                .map_or(i64::MIN, |last| last.scheduled_bin);
             let counts = scheduled && bin > before;
             let last = Last {
                 bin,
@@ -270,19 +329,24 @@ impl ForecastLoop {
     }
 
     fn forecast_now(&mut self, entity: &EntityName) -> Answer {
-        let model = self.parts.models.current().map_err(ForecastError::NoModel)?;
+        let model = self
+            .parts
+            .models
+            .current()
+            .map_err(ForecastError::NoModel)?;
         let view = self
             .parts
             .store
             .entity(entity)
             .ok_or_else(|| ForecastError::UnknownEntity(entity.to_string()))?;
-        let bin = view.closed_bin.filter(|_| view.closed_bins >= MIN_CONTEXT_BINS).ok_or_else(|| {
-            ForecastError::WarmingUp {
+        let bin = view
+            .closed_bin
+            .filter(|_| view.closed_bins >= MIN_CONTEXT_BINS)
+            .ok_or_else(|| ForecastError::WarmingUp {
                 entity: entity.to_string(),
                 closed_bins: view.closed_bins,
                 needed: MIN_CONTEXT_BINS,
-            }
-        })?;
+            })?;
         let made = self.forecast(&model, &[(&view, bin)], false)?;
         let views = self.views();
         self.publish(&views, &made);
@@ -299,7 +363,7 @@ impl ForecastLoop {
         let before = self.fleet.load_full();
         let model = self.parts.models.current();
         let forecasts = |name: &EntityName| self.last.get(name).map(|last| &last.forecast);
-        let entities = publish::states(&self.parts, views, &before, model.is_ok(), forecasts);
+        let entities = publish::states(&self.parts, self.config.step_secs, views, &before, model.as_deref().ok(), forecasts);
         let fleet = Fleet {
             tick: before.tick + 1,
             published_ms: self.parts.clock.now_ms(),
@@ -312,7 +376,10 @@ impl ForecastLoop {
         let made: Vec<Made> = made
             .iter()
             .filter_map(|(name, scheduled)| {
-                Some(Made { state: Arc::clone(fleet.entities.get(name)?), scheduled: *scheduled })
+                Some(Made {
+                    state: Arc::clone(fleet.entities.get(name)?),
+                    scheduled: *scheduled,
+                })
             })
             .collect();
         let fleet = Arc::new(fleet);
@@ -329,7 +396,11 @@ enum Event {
     Stop,
 }
 
-async fn next_event(inbox: &mut mpsc::Receiver<Request>, changed: &mut watch::Receiver<u64>, poll: Duration) -> Event {
+async fn next_event(
+    inbox: &mut mpsc::Receiver<Request>,
+    changed: &mut watch::Receiver<u64>,
+    poll: Duration,
+) -> Event {
     tokio::select! {
         request = inbox.recv() => match request {
             Some(Request::Now(entity, answer)) => Event::Now(entity, answer),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use argus_fleet::ModelId;
+use argus_risk::Calibration;
 use argus_schema::Schema;
 use argus_tft::{Device, Model};
 
@@ -18,6 +19,8 @@ pub struct LoadedModel {
     pub model: Model,
     /// Its name in answers.
     pub id: Arc<ModelId>,
+    /// From its `calibration.json`: computed probabilities into observed frequencies.
+    pub calibration: Calibration,
 }
 
 /// Either a model or the reason why there is none.
@@ -29,14 +32,17 @@ pub struct ModelSlot {
     content: ArcSwap<Content>,
     schema: Arc<Schema>,
     device: Device,
-    threads: usize,
 }
 
 impl ModelSlot {
-    /// An empty slot; `threads` of our own share a batch.
-    pub fn new(schema: Arc<Schema>, device: Device, threads: usize) -> Self {
+    /// An empty slot.
+    pub fn new(schema: Arc<Schema>, device: Device) -> Self {
         let nothing = Err("no model was looked for yet".to_owned());
-        Self { content: ArcSwap::from_pointee(nothing), schema, device, threads }
+        Self {
+            content: ArcSwap::from_pointee(nothing),
+            schema,
+            device,
+        }
     }
 
     /// Takes the first candidate that loads; logs the ones that do not. Without any, the slot says why.
@@ -71,22 +77,25 @@ impl ModelSlot {
     }
 
     fn open(&self, dir: &Path) -> Result<LoadedModel, String> {
-        let mut model = Model::open(dir, &schema_ref(&self.schema), self.device)
+        let model = Model::open(dir, &schema_ref(&self.schema), self.device)
             .map_err(|error| format!("{}: {error}", dir.display()))?;
-        model.set_threads(self.threads);
+        let calibration = serde_json::from_value(model.calibration().clone())
+            .map_err(|error| format!("{}: calibration.json: {error}", dir.display()))?;
         let path = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
-        let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-        let device = match self.device {
-            Device::Cuda(index) => format!("cuda:{index}"),
-            _ => "cpu".to_owned(),
-        };
+        let name = path
+            .file_name()
+            .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
         let id = ModelId {
             name,
             path: path.display().to_string(),
             weights_sha256: model.weights_sha256().to_owned(),
-            device,
+            device: self.device.to_string(),
         };
-        Ok(LoadedModel { model, id: Arc::new(id) })
+        Ok(LoadedModel {
+            model,
+            id: Arc::new(id),
+            calibration,
+        })
     }
 
     /// The serving model.

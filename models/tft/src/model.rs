@@ -18,7 +18,7 @@ use crate::schema_ref::SchemaRef;
 use crate::window::Window;
 
 /// Windows in one pass through the network: as many as keep activations within the processor's caches.
-const CHUNK_WINDOWS: usize = 16;
+const CHUNK_WINDOWS: usize = 8;
 /// The same on a card, where only memory bounds it.
 const CARD_CHUNK_WINDOWS: usize = 256;
 /// Threads that work on chunks unless told otherwise.
@@ -38,6 +38,7 @@ pub struct Model {
     training: Value,
     calibration: Value,
     weights_sha256: String,
+    parameters: u64,
     device: Device,
 }
 
@@ -105,6 +106,7 @@ impl Model {
             training: files.training,
             calibration: files.calibration,
             weights_sha256: files.weights_sha256,
+            parameters: files.network.parameters().numel() as u64,
             device,
         })
     }
@@ -129,6 +131,11 @@ impl Model {
         &self.calibration
     }
 
+    /// Number of parameters, shared ones counted once.
+    pub fn parameters(&self) -> u64 {
+        self.parameters
+    }
+
     /// SHA-256 of the weights file, hexadecimal.
     pub fn weights_sha256(&self) -> &str {
         &self.weights_sha256
@@ -139,7 +146,7 @@ impl Model {
         self.device
     }
 
-    /// Number of parameters bound by tensors of the architecture, for people.
+    /// Steps ahead.
     pub fn horizon(&self) -> usize {
         self.config().horizon()
     }

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use argus_fleet::EntityForecast;
 use argus_forecast::{CONTEXT_STEPS, LoadedModel, Lookup, MIN_CONTEXT_BINS, ModelSlot, predict};
 use argus_schema::{EntityName, ProfileRules, Record, Schema};
-use argus_store::Context;
-use argus_store::window::Window;
+use argus_store::window::{Window, WindowConfig};
+use argus_store::{Context, StoreConfig};
 use argus_tft::Device;
 use argus_trace::{ForecastWriter, Series, read_origins, read_series};
 use serde_json::json;
@@ -24,10 +24,10 @@ const BATCH_WINDOWS: usize = 512;
 ///
 /// # Errors
 /// When there is none, or none that loads.
-pub fn load_model(selection: &ModelSelection, schema: &Arc<Schema>, threads: usize) -> anyhow::Result<Arc<LoadedModel>> {
+pub fn load_model(selection: &ModelSelection, schema: &Arc<Schema>) -> anyhow::Result<Arc<LoadedModel>> {
     let lookup =
         Lookup { model: selection.model.clone(), models_dir: selection.models_dir.clone(), ..Lookup::default() };
-    let slot = ModelSlot::new(Arc::clone(schema), Device::Cpu, threads);
+    let slot = ModelSlot::new(Arc::clone(schema), Device::best());
     slot.load_first(&lookup.choose());
     slot.current().map_err(anyhow::Error::msg)
 }
@@ -35,7 +35,7 @@ pub fn load_model(selection: &ModelSelection, schema: &Arc<Schema>, threads: usi
 /// Runs the command.
 pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     let schema = Schema::server();
-    let model = load_model(&args.model, &schema, args.threads)?;
+    let model = load_model(&args.model, &schema)?;
     output::note(format_args!("model {} ({})", model.id.name, model.id.path));
     let step_ms = i64::from(args.step_secs) * 1000;
     let series = read_series(&args.input, &schema).with_context(|| format!("read {}", args.input.display()))?;
@@ -119,7 +119,14 @@ impl Run<'_> {
                 self.schema.profiles[usize::from(code)].id.clone()
             }
         };
-        let mut window = Window::new(self.schema.metrics.len(), CONTEXT_STEPS);
+        let mut window = Window::new(WindowConfig {
+            metrics: self.schema.metrics.len(),
+            step_ms,
+            window_steps: CONTEXT_STEPS,
+            exact_bins: StoreConfig::new("").exact_bins,
+            max_records_per_bin: u32::MAX,
+            keeps_rows: false,
+        });
         let mut next = 0;
         for bin in bins {
             while let Some(time_ms) = series.times_ms.get(next).filter(|t| t.div_euclid(step_ms) <= bin) {
@@ -132,7 +139,8 @@ impl Run<'_> {
                     cores: None,
                     values,
                 };
-                window.add(&record, step_ms);
+                // A row that the daemon would refuse (a duplicate) is refused here too.
+                let _ = window.push(&record);
                 next += 1;
             }
             match window.context(bin, CONTEXT_STEPS).filter(|c| observed_bins(c) >= MIN_CONTEXT_BINS as usize) {

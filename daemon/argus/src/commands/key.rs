@@ -18,10 +18,11 @@ pub fn run(args: &KeyArgs) -> anyhow::Result<Outcome> {
     let keys = KeyStore::open(&dir)?;
     match &args.command {
         KeyCommand::Create { name, scopes } => {
-            let scopes = scopes.iter().map(|s| s.parse()).collect::<Result<Vec<Scope>, _>>()?;
-            let secret = keys.create(name, &scopes)?;
-            output::note("This is the only time the key is shown; the daemon keeps its hash.");
-            output::line(secret);
+            let scopes: Result<Vec<Scope>, String> = scopes.iter().map(|s| s.parse()).collect();
+            let now_ms = jiff::Timestamp::now().as_millisecond();
+            let key = keys.create(name, &scopes.map_err(anyhow::Error::msg)?, now_ms, &mut rand::rng())?;
+            output::note(format_args!("key {}: shown this once, the daemon keeps its hash", key.info.id));
+            output::line(key.text);
         }
         KeyCommand::List { json } => {
             let all = keys.list();
@@ -34,12 +35,12 @@ pub fn run(args: &KeyArgs) -> anyhow::Result<Outcome> {
                 }
             }
         }
-        KeyCommand::Revoke { name } => {
-            if !keys.revoke(name)? {
-                output::note(format_args!("no key `{name}`; `argus key list` shows them"));
+        KeyCommand::Revoke { id } => {
+            if !keys.revoke(id)? {
+                output::note(format_args!("no key `{id}`; `argus key list` shows them"));
                 return Ok(Outcome::No);
             }
-            output::line(format_args!("revoked {name}"));
+            output::line(format_args!("revoked {id}"));
         }
     }
     Ok(Outcome::Done)

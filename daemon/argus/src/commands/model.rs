@@ -15,14 +15,31 @@ pub fn run(args: &ModelArgs) -> anyhow::Result<Outcome> {
         ModelCommand::Parity { dir, json } => {
             let report = parity::check(dir).with_context(|| format!("{}", dir.display()))?;
             if *json {
-                output::line(serde_json::to_string(&report)?);
+                output::line(parity_json(&report));
             } else {
                 output::line(&report);
             }
-            Ok(if report.passed() { Outcome::Done } else { Outcome::No })
+            Ok(if report.passes() { Outcome::Done } else { Outcome::No })
         }
         ModelCommand::List { model, json } => list(model, *json),
     }
+}
+
+fn parity_json(report: &parity::Report) -> serde_json::Value {
+    let outputs: Vec<_> = report
+        .differences
+        .iter()
+        .map(|d| {
+            json!({
+                "output": d.output, "greatest_absolute_difference": d.greatest, "tolerance": d.tolerance,
+                "values": d.compared, "passes": d.passes(),
+            })
+        })
+        .collect();
+    json!({
+        "dir": report.dir, "windows": report.windows, "parameters": report.parameters,
+        "passes": report.passes(), "outputs": outputs,
+    })
 }
 
 fn list(selection: &ModelSelection, as_json: bool) -> anyhow::Result<Outcome> {

@@ -114,13 +114,14 @@ impl Poster {
 
     async fn post(&self, schema: &Schema, rows: &[TraceRow], counts: &mut Counts) -> anyhow::Result<()> {
         let records: Vec<Value> = rows.iter().map(|row| record(schema, row)).collect();
-        let body = serde_json::to_vec(&json!({ "records": records }))?;
+        let body = argus_outbound_http::Bytes::from(serde_json::to_vec(&json!({ "records": records }))?);
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         for _ in 0..MAX_WAITS {
-            let answer = self.client.post(&self.url, &self.headers, body.clone()).await;
+            let answer = self.client.post(&self.url, &headers, body.clone()).await;
             let answer = answer.with_context(|| format!("post to {}; is the daemon running there?", self.url))?;
             match answer.status {
                 200 | 422 => return counts.add(&answer.body),
-                429 | 503 => tokio::time::sleep(answer.retry_after.unwrap_or(Duration::from_secs(1))).await,
+                429 | 503 => tokio::time::sleep(retry_after(&answer)).await,
                 status => {
                     let text = String::from_utf8_lossy(&answer.body);
                     bail!("{} answered {status}: {}", self.url, text.chars().take(400).collect::<String>());
@@ -129,6 +130,11 @@ impl Poster {
         }
         bail!("{} asked to wait {MAX_WAITS} times in a row", self.url)
     }
+}
+
+fn retry_after(answer: &argus_outbound_http::Response) -> Duration {
+    let said = answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    Duration::from_secs(said.unwrap_or(1))
 }
 
 impl Counts {
@@ -162,7 +168,7 @@ impl Counts {
 fn record(schema: &Schema, row: &TraceRow) -> Value {
     let mut fields = Map::new();
     fields.insert("timestamp".to_owned(), json!(row.time_ms));
-    fields.insert("server_name".to_owned(), json!(row.server));
+    fields.insert("server_name".to_owned(), json!(&*row.server));
     for (metric, value) in schema.metrics.iter().zip(&row.values) {
         if !value.is_nan() {
             fields.insert(metric.name.clone(), json!(value));

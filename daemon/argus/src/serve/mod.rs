@@ -1,0 +1,266 @@
+//! `argus serve`: opens everything in order, lets it run, and closes it in the opposite order.
+
+mod control;
+mod observe;
+pub mod plugins;
+mod settings;
+mod sources;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use argus_alerts::{Alerts, Delivery, Sink};
+use argus_api::ApiContext;
+use argus_api::auth::{KeyStore, check_bind};
+use argus_config::Config;
+use argus_fleet::Fleet;
+use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, Lookup, ModelSlot};
+use argus_ingest::remote_write::RemoteWrite;
+use argus_plugin_host::{HostConfig, PluginHost};
+use argus_schema::{Limits, RecordParser, Schema};
+use argus_store::{Clock, Store, SystemClock};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::ServeArgs;
+use crate::exit::Outcome;
+use crate::output;
+use control::{DaemonControl, PluginEntry};
+use plugins::PluginSink;
+pub use settings::data_dir;
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
+    let config = configuration(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("argus").build()?;
+    let outcome = runtime.block_on(serve(args, config));
+    // Plugins and blocking reads that ignore the drain deadline must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    outcome
+}
+
+fn configuration(args: &ServeArgs) -> anyhow::Result<Config> {
+    let mut config = match &args.config {
+        // The report form shows file, line, column and the offending text.
+        Some(file) => Config::load(file).map_err(|error| anyhow!("{error:?}"))?,
+        None => Config::default(),
+    };
+    if let Some(listen) = args.listen {
+        config.server.listen = listen;
+    }
+    if let Some(dir) = &args.data_dir {
+        config.storage.data_dir = Some(std::path::absolute(dir)?);
+    }
+    Ok(config)
+}
+
+async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> {
+    let data_dir = data_dir(&config);
+    std::fs::create_dir_all(&data_dir).with_context(|| format!("make data directory {}", data_dir.display()))?;
+    let keys = Arc::new(KeyStore::open(&data_dir)?);
+    check_bind(config.server.listen, &keys)?;
+    let listener = tokio::net::TcpListener::bind(config.server.listen)
+        .await
+        .with_context(|| format!("listen on {}", config.server.listen))?;
+    config.server.listen = listener.local_addr()?;
+
+    let schema = Schema::server();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let stop = CancellationToken::new();
+    let (store, recovery) =
+        Store::open(settings::store(&config, &data_dir), Arc::clone(&schema), Arc::clone(&clock))?;
+    for message in &recovery.messages {
+        tracing::warn!(%message, "recovery");
+    }
+    tracing::info!(entities = recovery.entities, records = recovery.replayed_records, "store recovered");
+    let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
+
+    let host = PluginHost::new(HostConfig { cache_dir: Some(data_dir.join("plugin-cache")), ..HostConfig::default() })?;
+    let (entries, sinks) = load_plugins(&config, &host).await;
+    let now = Arc::clone(&clock);
+    let delivery = Delivery::spawn(
+        Arc::clone(&alerts),
+        sinks,
+        settings::delivery(&config),
+        Arc::new(move || now.now_ms()),
+        stop.clone(),
+    );
+
+    let lookup = Lookup {
+        model: args.model.model.clone(),
+        models_dir: args.model.models_dir.clone(),
+        config_model: config.model.dir.as_ref().map(|dir| config.resolve(dir)),
+        config_models_dir: config.model.models_dir.as_ref().map(|dir| config.resolve(dir)),
+        data_dir: Some(data_dir.clone()),
+    };
+    let models = Arc::new(ModelSlot::new(Arc::clone(&schema), settings::device(&config)));
+    models.load_first(&lookup.choose());
+
+    let fleet = Arc::new(ArcSwap::from_pointee(Fleet { step_secs: config.step.step_secs, ..Fleet::default() }));
+    let (forecasts, forecast_thread) =
+        start_forecasts(&config, &schema, &store, &clock, &alerts, &models, &fleet)?;
+
+    let remote_write = Arc::new(RemoteWrite::new(Arc::clone(&schema), settings::remote_write(&config)));
+    let feeds = start_feeds(&config, &schema, &store, &clock, &remote_write, &stop);
+    let stopping = Arc::new(AtomicBool::new(false));
+    let control = DaemonControl {
+        models,
+        lookup,
+        forecasts: forecasts.clone(),
+        plugins: entries,
+        recovery: Arc::new(recovery),
+        stopping: Arc::clone(&stopping),
+        clock: Arc::clone(&clock),
+    };
+    let context = ApiContext {
+        parser: Arc::new(RecordParser::new(Arc::clone(&schema), settings::mapping(&config), Limits::default())),
+        schema,
+        fleet,
+        tick: forecasts.tick(),
+        store: Arc::clone(&store),
+        alerts,
+        remote_write,
+        keys,
+        control: Arc::new(control),
+        clock,
+        config: config.server.clone(),
+    };
+    let api = tokio::spawn(argus_api::serve(context, listener, stop.clone()));
+    announce(&config);
+
+    wait_for_signal().await?;
+    tracing::info!("stopping: running requests end, then everything is written down");
+    stopping.store(true, Ordering::Relaxed);
+    stop.cancel();
+    let drained = async {
+        if let Err(error) = api.await {
+            tracing::error!(%error, "the API ended badly");
+        }
+        feeds.await;
+        delivery.join().await;
+    };
+    if tokio::time::timeout(settings::drain(&config), drained).await.is_err() {
+        tracing::warn!("the drain deadline passed; what was still running is dropped");
+    }
+    forecasts.stop().await;
+    let closed = tokio::task::spawn_blocking(move || {
+        // The loop's last run must be over before the store closes under it.
+        let _ = forecast_thread.join();
+        store.close()
+    });
+    closed.await?;
+    Ok(Outcome::Done)
+}
+
+fn announce(config: &Config) {
+    let step = if config.step.step_secs == 300 {
+        String::new()
+    } else {
+        format!(" (demo: a step is {} s, not 5 minutes)", config.step.step_secs)
+    };
+    output::line(format_args!("Argus is at http://{}{step}", config.server.listen));
+}
+
+fn start_forecasts(
+    config: &Config,
+    schema: &Arc<Schema>,
+    store: &Arc<Store>,
+    clock: &Arc<dyn Clock>,
+    alerts: &Arc<Alerts>,
+    models: &Arc<ModelSlot>,
+    fleet: &Arc<ArcSwap<Fleet>>,
+) -> anyhow::Result<(ForecastHandle, std::thread::JoinHandle<()>)> {
+    let thresholds = settings::thresholds(config);
+    thresholds.check(schema)?;
+    let observer =
+        observe::AlertObserver { alerts: Arc::clone(alerts), schema: Arc::clone(schema), clock: Arc::clone(clock) };
+    let parts = LoopParts {
+        store: Arc::clone(store),
+        schema: Arc::clone(schema),
+        profiles: settings::profiles(config),
+        models: Arc::clone(models),
+        clock: Arc::clone(clock),
+        thresholds,
+        observer: Box::new(observer),
+    };
+    ForecastLoop::spawn(LoopConfig::new(config.step.step_secs), parts, Arc::clone(fleet)).context("start the forecasts")
+}
+
+fn start_feeds(
+    config: &Config,
+    schema: &Arc<Schema>,
+    store: &Arc<Store>,
+    clock: &Arc<dyn Clock>,
+    remote_write: &Arc<RemoteWrite>,
+    stop: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    let drain = tokio::spawn(sources::drain_remote_write(
+        Arc::clone(remote_write),
+        Arc::clone(store),
+        Arc::clone(clock),
+        stop.clone(),
+    ));
+    let host = config.self_source.enabled.then(|| {
+        tokio::spawn(sources::self_source(
+            config.self_source.clone(),
+            Arc::clone(schema),
+            Arc::clone(store),
+            Arc::clone(clock),
+            stop.clone(),
+        ))
+    });
+    async move {
+        // A feed that panicked has said so in the log; there is nothing left to wait for.
+        let _ = drain.await;
+        if let Some(host) = host {
+            let _ = host.await;
+        }
+    }
+}
+
+/// Loads every configured plugin. One that fails is shown with its reason and the daemon runs on.
+async fn load_plugins(
+    config: &Config,
+    host: &Arc<PluginHost>,
+) -> (BTreeMap<String, PluginEntry>, Vec<Arc<dyn Sink>>) {
+    let mut entries = BTreeMap::new();
+    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    for (name, plugin) in &config.plugins {
+        let loaded = if plugin.enabled { load_plugin(config, host, name, plugin).await } else { Err("disabled".to_owned()) };
+        match &loaded {
+            Ok(loaded) => sinks.push(Arc::new(PluginSink::new(name, plugin, Arc::clone(loaded)))),
+            Err(reason) if plugin.enabled => tracing::error!(plugin = %name, %reason, "plugin not loaded"),
+            Err(_) => {}
+        }
+        entries.insert(name.clone(), PluginEntry { config: plugin.clone(), loaded });
+    }
+    (entries, sinks)
+}
+
+async fn load_plugin(
+    config: &Config,
+    host: &Arc<PluginHost>,
+    name: &str,
+    plugin: &argus_config::Plugin,
+) -> Result<Arc<argus_plugin_host::Plugin>, String> {
+    let loaded = host.load(plugins::spec(config, name, plugin)).await.map_err(|error| error.to_string())?;
+    if let Err(error) = loaded.check().await {
+        // The service behind a sink may come up later; what is wrong is shown until it does.
+        tracing::warn!(%error, "plugin's check failed");
+    }
+    tracing::info!(plugin = %name, version = %loaded.status().version, "{}", plugins::plain_words(name, plugin));
+    Ok(loaded)
+}
+
+async fn wait_for_signal() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! From the configuration's plugins to loaded ones, and from loaded sinks to the delivery worker's.
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_alerts::{DeliveryError, Notification, Receipt, Sink, SinkRoute};
+use argus_config::{Config, MinSeverity, Plugin as PluginConfig, SecretSource, Target};
+use argus_fleet::Level;
+use argus_plugin_host::{
+    Limits, Plugin, PluginKind, PluginSpec, SecretSource as HostSecret, SinkNotification, TargetSpec,
+};
+
+/// What a plugin may do, in one line of plain words.
+pub fn plain_words(name: &str, plugin: &PluginConfig) -> String {
+    let targets: Vec<String> = plugin
+        .targets
+        .iter()
+        .map(|(target, t)| {
+            let methods = if t.methods.is_empty() { "POST".to_owned() } else { t.methods.join("/") };
+            let secrets = if t.secrets.is_empty() { "" } else { " with secrets that it never sees" };
+            format!("{methods} to {} (as `{target}`{secrets})", t.url)
+        })
+        .collect();
+    let reach = if targets.is_empty() { "nothing outside".to_owned() } else { targets.join(", ") };
+    format!(
+        "plugin {name} ({:?}): is told of alerts, may reach {reach}; at most {} MB, {} s a call",
+        plugin.kind, plugin.limits.memory_mb, plugin.limits.timeout_secs
+    )
+}
+
+/// The host's view of one configured plugin. A relative file is looked up beside the configuration first, then among
+/// the plugins that come with Argus.
+pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
+    let argus_config::PluginKind::Sink = plugin.kind;
+    let limits = &plugin.limits;
+    PluginSpec {
+        sha256: plugin.sha256.clone(),
+        limits: Limits {
+            memory_bytes: limits.memory_mb as usize * 1_000_000,
+            table_elements: limits.table_elements,
+            timeout: Duration::from_secs(limits.timeout_secs),
+            compute: Duration::from_millis(limits.compute_ms),
+            concurrent_calls: limits.concurrent_calls,
+            http_requests: limits.http_requests,
+            copied_bytes: limits.copied_bytes,
+            log_bytes: limits.log_bytes,
+            log_lines: limits.log_lines,
+            file_bytes: limits.file_mb * 1_000_000,
+        },
+        targets: plugin.targets.iter().map(|(name, t)| (name.clone(), target(config, t))).collect(),
+        config: plugin.config_json(),
+        ..PluginSpec::new(name, PluginKind::Sink, file(config, &plugin.path))
+    }
+}
+
+fn file(config: &Config, path: &Path) -> PathBuf {
+    let beside = config.resolve(path);
+    if beside.exists() {
+        return beside;
+    }
+    shipped_plugins().map(|dir| dir.join(path)).filter(|p| p.exists()).unwrap_or(beside)
+}
+
+/// `plugins/dist` above the executable or the current directory.
+fn shipped_plugins() -> Option<PathBuf> {
+    let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
+    let mut above = starts.iter().flatten().flat_map(|start| start.ancestors());
+    above.find_map(|dir| Some(dir.join("plugins/dist")).filter(|d| d.is_dir()))
+}
+
+fn target(config: &Config, target: &Target) -> TargetSpec {
+    let secrets = target.secrets.iter().map(|(name, source)| {
+        let source = match source {
+            SecretSource::Env(variable) => HostSecret::Env(variable.clone()),
+            SecretSource::File(path) => HostSecret::File(config.resolve(path)),
+        };
+        (name.clone(), source)
+    });
+    TargetSpec {
+        methods: target.methods.clone(),
+        path_prefix: target.path_prefix.clone(),
+        headers: target.headers.clone(),
+        secrets: secrets.collect(),
+        allow_private_addresses: target.allow_private_addresses,
+        extra_authorities: target.ca_file.as_ref().map(|path| config.resolve(path)),
+        timeout: Duration::from_secs(target.timeout_secs),
+        max_request_bytes: target.max_request_bytes,
+        max_response_bytes: target.max_response_bytes,
+        ..TargetSpec::new(target.url.clone())
+    }
+}
+
+/// A sink plugin as the delivery worker sees it.
+pub struct PluginSink {
+    name: String,
+    route: SinkRoute,
+    plugin: Arc<Plugin>,
+}
+
+impl PluginSink {
+    /// Pairs a loaded plugin with its route.
+    pub fn new(name: &str, config: &PluginConfig, plugin: Arc<Plugin>) -> Self {
+        let min_severity = match config.route.min_severity {
+            MinSeverity::Warning => Level::Warning,
+            MinSeverity::Critical => Level::Critical,
+        };
+        let route = SinkRoute { name: name.to_owned(), min_severity, refresh: config.route.refresh };
+        Self { name: name.to_owned(), route, plugin }
+    }
+}
+
+impl Sink for PluginSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver<'a>(
+        &'a self,
+        notification: &'a Notification,
+        idempotency_key: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Receipt, DeliveryError>> + Send + 'a>> {
+        Box::pin(async move {
+            match self.plugin.deliver(&for_plugin(notification), idempotency_key).await {
+                Ok(receipt) => Ok(Receipt { reference: receipt.remote_id }),
+                Err(error) => Err(DeliveryError {
+                    code: error.code().to_owned(),
+                    message: error.to_string(),
+                    retryable: error.retryable(),
+                    retry_after: error.retry_after,
+                }),
+            }
+        })
+    }
+
+    fn route(&self) -> SinkRoute {
+        self.route.clone()
+    }
+}
+
+fn for_plugin(n: &Notification) -> SinkNotification {
+    let pairs = |map: &std::collections::BTreeMap<String, String>| {
+        map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+    };
+    SinkNotification {
+        id: n.id.to_string(),
+        fingerprint: n.fingerprint.to_string(),
+        event: n.event.as_str().to_owned(),
+        severity: n.severity.as_str().to_owned(),
+        level: Level::of(n.risk_score).as_str().to_owned(),
+        entity: n.entity.clone(),
+        profile: n.profile.clone(),
+        metric: Some(n.metric.clone()),
+        threshold: Some(n.threshold),
+        probability: Some(n.probability),
+        current_value: n.current,
+        expected_breach_ms: n.expected_breach_ms,
+        started_at_ms: n.started_at_ms,
+        updated_at_ms: n.updated_at_ms,
+        ends_at_ms: Some(n.ends_at_ms),
+        summary: n.summary.clone(),
+        labels: pairs(&n.labels),
+        annotations: pairs(&n.annotations),
+        link: n.link.clone(),
+    }
+}
