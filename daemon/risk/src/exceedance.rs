@@ -85,6 +85,7 @@ impl<'a> Quantiles<'a> {
     }
 
     #[cold]
+    #[inline(never)]
     fn repair(&mut self) {
         let mut least = f64::NEG_INFINITY;
         let mut kept = 0;
@@ -147,23 +148,29 @@ impl<'a> Quantiles<'a> {
             };
             return Some(certain);
         }
-        // So few values are counted faster than they are searched.
-        let at = values.iter().filter(|v| **v < threshold).count();
-        // The segment whose line is followed, and the quantile from which.
-        let (segment_end, from) = if at == 0 {
-            (values.iter().position(|v| *v > lowest)?, 0)
-        } else if at == values.len() {
-            (values.iter().rposition(|v| *v < highest)? + 1, at - 1)
+        // The quantile to start from, and the end of the segment whose line is followed. Most thresholds lie far above
+        // all values, so that case comes first; so few values are scanned faster than they are searched.
+        let (from, segment_end) = if threshold > highest {
+            let last = values.len() - 1;
+            (last, values[..last].iter().rposition(|v| *v < highest)? + 1)
+        } else if threshold <= lowest {
+            (0, values.iter().position(|v| *v > lowest)?)
         } else {
+            let at = values.iter().position(|v| *v >= threshold)?;
             (at, at)
+        };
+        let odds = if self.kept_odds.is_empty() {
+            self.level_odds
+        } else {
+            &self.kept_odds
         };
         let distance = threshold - values[from];
         if distance == 0.0 {
-            return Some(-self.odds(from));
+            return Some(-odds[from]);
         }
-        let rise = self.odds(segment_end) - self.odds(segment_end - 1);
+        let rise = odds[segment_end] - odds[segment_end - 1];
         let width = values[segment_end] - values[segment_end - 1];
-        Some(-(self.odds(from) + distance * rise / width))
+        Some(-(odds[from] + distance * rise / width))
     }
 }
 

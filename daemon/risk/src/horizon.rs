@@ -47,6 +47,9 @@ impl Cut {
 #[derive(Debug, Clone)]
 pub(crate) struct Horizon {
     cut: Cut,
+    /// The block that the newest step belongs to, and the first position after it.
+    block: usize,
+    block_end: usize,
     blocks: [f64; MAX_BLOCKS],
     soon: f64,
     pub expected_step: Option<u32>,
@@ -63,6 +66,8 @@ impl Horizon {
     pub fn new(cut: Cut) -> Self {
         Self {
             cut,
+            block: 0,
+            block_end: cut.block_steps,
             blocks: [f64::NEG_INFINITY; MAX_BLOCKS],
             soon: f64::NEG_INFINITY,
             expected_step: None,
@@ -71,12 +76,19 @@ impl Horizon {
         }
     }
 
-    /// Adds the step at position `index` (from 0).
+    /// Adds the step at position `index` (from 0); steps come in order, some may be left out.
     pub fn add(&mut self, index: usize, log_odds: f64) {
-        let block = (index / self.cut.block_steps).min(MAX_BLOCKS - 1);
-        self.blocks[block] = self.blocks[block].max(log_odds);
+        while index >= self.block_end && self.block + 1 < MAX_BLOCKS {
+            self.block += 1;
+            self.block_end += self.cut.block_steps;
+        }
+        self.blocks[self.block] = self.blocks[self.block].max(log_odds);
         if index < self.cut.soon_steps {
             self.soon = self.soon.max(log_odds);
+        }
+        // Far from the threshold, as most steps are.
+        if log_odds < -DECILE_LOG_ODDS - ODDS_SLACK {
+            return;
         }
         let first_at = |step: &mut Option<u32>, least: f64| {
             if step.is_none() && log_odds >= least - ODDS_SLACK {
