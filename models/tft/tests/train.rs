@@ -1,0 +1,303 @@
+//! Training on a corpus small enough to learn in seconds.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_tft::train::{
+    Ending, MemoryCorpus, Progress, Roughening, Source, Track, TrainError, TrainOptions, Trained,
+    ValidationWindow, Watch, run, single_threaded_torch,
+};
+use argus_tft::{
+    Device, MetricRef, Model, ModelConfig, ModelOptions, SchemaRef, Window, encode_weights, write,
+};
+
+const STEP_SECS: u32 = 300;
+
+fn schema() -> SchemaRef {
+    let metric = |name: &str| MetricRef {
+        name: name.to_owned(),
+        min: Some(0.0),
+        max: None,
+    };
+    SchemaRef {
+        id: "test".to_owned(),
+        version: 1,
+        metrics: ["load", "memory", "never"].map(metric).to_vec(),
+        statuses: vec!["healthy".to_owned()],
+        profiles: vec!["database".to_owned(), "generic".to_owned()],
+    }
+}
+
+fn config() -> ModelConfig {
+    let options = ModelOptions {
+        hidden_size: 8,
+        attention_heads: 2,
+        continuous_size: 4,
+        dropout: 0.0,
+        encoder_steps: 48,
+        decoder_steps: 12,
+        min_context_steps: 12,
+        quantile_levels: vec![0.1, 0.5, 0.9],
+        ..ModelOptions::default()
+    };
+    ModelConfig::for_schema(&schema(), &options)
+}
+
+/// A wave of 48 bins at some level, and a memory that follows it; bins that end in 7 are missing.
+fn track(level: f32, bins: usize) -> Track {
+    let wave = |bin: usize| (bin as f32 * std::f32::consts::TAU / 48.0).sin();
+    let missing = |bin: usize, value: f32| if bin % 10 == 7 { f32::NAN } else { value };
+    Track {
+        profile: "database".to_owned(),
+        first_bin_ms: 0,
+        values: vec![
+            (0..bins)
+                .map(|bin| missing(bin, level * (2.0 + wave(bin))))
+                .collect(),
+            (0..bins)
+                .map(|bin| missing(bin, 50.0 + 10.0 * wave(bin)))
+                .collect(),
+            vec![f32::NAN; bins],
+        ],
+        status: vec![1; bins],
+    }
+}
+
+fn corpus() -> MemoryCorpus {
+    let source = |name: &str, share| Source {
+        name: name.to_owned(),
+        share,
+    };
+    let data = vec![
+        (source("small", 2.0), vec![track(1.0, 600), track(3.0, 500)]),
+        (source("large", 1.0), vec![track(1_000.0, 600)]),
+    ];
+    MemoryCorpus::new(STEP_SECS, 48, 7_200, data)
+}
+
+fn validation() -> Vec<ValidationWindow> {
+    let track = Arc::new(track(20.0, 400));
+    (50..380)
+        .step_by(20)
+        .map(|origin| ValidationWindow {
+            source: 0,
+            track: Arc::clone(&track),
+            origin,
+        })
+        .collect()
+}
+
+fn options(max_steps: u64) -> TrainOptions {
+    TrainOptions {
+        max_steps,
+        batch_windows: 16,
+        chunk_windows: 4,
+        learning_rate: 0.01,
+        validate_every: 20,
+        roughening: Roughening::USUAL,
+        ..TrainOptions::default()
+    }
+}
+
+fn train_with(
+    options: &TrainOptions,
+    mut progress: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Trained, TrainError> {
+    single_threaded_torch();
+    let mut watch = Watch {
+        progress: &mut progress,
+        now: &|| Duration::ZERO,
+    };
+    run(
+        &config(),
+        options,
+        &corpus(),
+        &validation(),
+        Device::Cpu,
+        &mut watch,
+    )
+}
+
+fn weights(trained: &Trained) -> Vec<u8> {
+    encode_weights(&trained.network, &trained.state).unwrap()
+}
+
+#[test]
+fn a_wave_is_learned_and_served_from_files() {
+    let mut steps = Vec::new();
+    let trained = train_with(&options(160), |progress| {
+        steps.push(progress.step);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert_eq!(steps, (1..=160).collect::<Vec<_>>());
+    let report = &trained.report;
+    assert_eq!(
+        (report.steps, report.windows, report.ending),
+        (160, 2_560, Ending::Complete)
+    );
+    let first = report.milestones[0].validation[0].unwrap();
+    let best = report.best_validation_loss.unwrap();
+    assert!(best < 0.6 * first && best < 0.25, "{report:?}");
+    assert_eq!(
+        report.milestones[0].validation[1], None,
+        "the second source has no validation windows"
+    );
+
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join("model");
+    let record = serde_json::to_value(report).unwrap();
+    let calibration = serde_json::json!({ "kind": "identity" });
+    write(
+        &dir,
+        &trained.config,
+        &trained.network,
+        &trained.state,
+        &record,
+        &calibration,
+    )
+    .unwrap();
+    let model = Model::open(&dir, &schema(), Device::Cpu).unwrap();
+    let track = track(70.0, 400);
+    let window = Window {
+        end_bin_ms: 300 * i64::from(STEP_SECS) * 1_000,
+        step_secs: STEP_SECS,
+        values: track
+            .values
+            .iter()
+            .map(|values| &values[253..301])
+            .collect(),
+        status: &track.status[253..301],
+        profile: "database",
+    };
+    let prediction = model.predict(&[window]).unwrap().remove(0);
+    assert!(
+        prediction.metrics[2].is_none(),
+        "a metric that was never seen has no forecast"
+    );
+    let load = prediction.metrics[0].as_ref().unwrap();
+    for (step, quantiles) in load.chunks_exact(3).enumerate() {
+        let truth = track.values[0][301 + step];
+        assert!(
+            truth.is_nan() || (quantiles[1] - truth).abs() < 35.0,
+            "step {step}: {quantiles:?}, truth {truth}"
+        );
+    }
+}
+
+#[test]
+fn the_seed_decides_and_the_number_of_threads_does_not() {
+    let go = |threads, seed| {
+        let options = TrainOptions {
+            threads,
+            seed,
+            ..options(25)
+        };
+        weights(&train_with(&options, |_| ControlFlow::Continue(())).unwrap())
+    };
+    let once = go(1, 1);
+    assert!(once == go(1, 1), "the same seed gives the same weights");
+    assert!(once == go(3, 1), "threads change the speed only");
+    assert!(once != go(1, 2), "another seed gives other weights");
+}
+
+#[test]
+fn a_run_can_be_stopped() {
+    let stop = |progress: &Progress| {
+        if progress.step == 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    assert!(matches!(
+        train_with(&options(100), stop),
+        Err(TrainError::Stopped)
+    ));
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_up() {
+    single_threaded_torch();
+    let clock = std::cell::Cell::new(0);
+    let now = || {
+        clock.set(clock.get() + 1);
+        Duration::from_secs(clock.get())
+    };
+    let options = TrainOptions {
+        time_budget: Some(Duration::from_secs(5)),
+        ..options(100)
+    };
+    let mut go_on = |_: &Progress| ControlFlow::Continue(());
+    let mut watch = Watch {
+        progress: &mut go_on,
+        now: &now,
+    };
+    let trained = run(
+        &config(),
+        &options,
+        &corpus(),
+        &validation(),
+        Device::Cpu,
+        &mut watch,
+    )
+    .unwrap();
+    assert_eq!(
+        (trained.report.steps, trained.report.ending),
+        (5, Ending::TimeBudget)
+    );
+    assert_eq!(trained.report.best_step, 5, "the last weights were judged");
+}
+
+#[test]
+fn impossible_runs_are_refused() {
+    let check = |options: TrainOptions, expected: &str| {
+        let error = train_with(&options, |_| ControlFlow::Continue(()))
+            .err()
+            .expect("is impossible")
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        TrainOptions {
+            max_steps: 0,
+            ..options(1)
+        },
+        "max_steps",
+    );
+    check(
+        TrainOptions {
+            learning_rate: f64::NAN,
+            ..options(1)
+        },
+        "learning_rate",
+    );
+    check(
+        TrainOptions {
+            epoch_share: 0.0,
+            ..options(1)
+        },
+        "epoch_share",
+    );
+
+    single_threaded_torch();
+    let source = Source {
+        name: "short".to_owned(),
+        share: 1.0,
+    };
+    let short = MemoryCorpus::new(STEP_SECS, 48, 7_200, vec![(source, vec![track(1.0, 20)])]);
+    let mut go_on = |_: &Progress| ControlFlow::Continue(());
+    let mut watch = Watch {
+        progress: &mut go_on,
+        now: &|| Duration::ZERO,
+    };
+    let error = run(&config(), &options(1), &short, &[], Device::Cpu, &mut watch)
+        .err()
+        .expect("has no window");
+    assert!(
+        error.to_string().contains("`short` has no window"),
+        "{error}"
+    );
+}
