@@ -12,6 +12,8 @@ mod recovery;
 mod salvage;
 mod shared;
 mod store;
+#[cfg(test)]
+mod tests;
 mod view;
 pub mod window;
 mod writer;

@@ -328,6 +328,11 @@ impl Store {
         self.lock.lock().take();
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_for_tests(&self) -> &Shared {
+        &self.shared
+    }
+
     fn view_settings(&self) -> (u32, i64) {
         (
             self.shared.config.context_steps,

@@ -158,21 +158,21 @@ impl Writer {
 
     fn refuse_all(
         &mut self,
-        answers: impl Iterator<Item = oneshot::Sender<Verdicts>>,
+        answers: impl ExactSizeIterator<Item = oneshot::Sender<Verdicts>>,
         error: &AppendError,
     ) {
-        let mut refused = 0;
-        for answer in answers {
-            let _ = answer.send(Err(error.clone()));
-            refused += 1;
-        }
         let mut counters = self.shared.counters.lock();
+        let refused = answers.len() as u64;
         counters.disk_is_full = matches!(error, AppendError::DiskFull { .. });
         match error {
             AppendError::DiskFull { .. } => counters.disk_full += refused,
             _ => counters.write_errors += refused,
         }
         counters.free_bytes = self.disk.last_seen();
+        drop(counters);
+        for answer in answers {
+            let _ = answer.send(Err(error.clone()));
+        }
     }
 
     fn retire(&mut self, name: EntityName) -> Result<bool, AppendError> {
