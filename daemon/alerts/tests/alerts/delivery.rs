@@ -400,11 +400,11 @@ fn after_crashes_everything_arrives_and_answered_rows_do_not_come_again() {
             let life = Duration::from_millis(lifetime_ms.min(60_000));
             let _ = tokio::time::timeout(life, until(|| left() == 0)).await;
         });
+        drop(bench);
+        // Running deliveries are cut off, as by a crash: their answers are never seen. A write that runs ends.
+        runtime.shutdown_timeout(Duration::from_secs(5));
         answered += alerts.stats().sinks[0].delivered;
         crashes += u64::from(left() > 0);
-        drop(bench);
-        // Running deliveries are cut off, as by a crash: their answers are never seen.
-        runtime.shutdown_timeout(Duration::from_secs(5));
         calls.extend(sink.calls.lock().drain(..));
     }
     let keys: BTreeSet<&str> = calls.iter().map(|c| c.key.as_str()).collect();
