@@ -1,18 +1,14 @@
 //! Windows to network inputs, and futures to training targets: the same code for training and for prediction.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
+use crate::blocks::{Block, Strided};
+use crate::calendar::calendar;
 use crate::errors::PredictError;
 use crate::inputs::Inputs;
 use crate::model_config::{Calendar, ModelConfig, Source};
-use crate::network::Torch;
 use crate::normalise::{NormaliserState, Scale};
 use crate::window::{Future, Window, is_observed};
-
-const DAY_MS: i64 = 86_400_000;
-const WEEK_MS: i64 = 7 * DAY_MS;
-/// From Monday 0:00 to the epoch, which was a Thursday.
-const EPOCH_IN_WEEK_MS: i64 = 3 * DAY_MS;
 
 /// Turns windows into inputs, as a model's configuration says.
 #[derive(Debug)]
@@ -479,82 +475,4 @@ fn real_column(config: &ModelConfig, source: &Source) -> Result<Column, String> 
             return Err("a category is no real column".to_owned());
         }
     })
-}
-
-fn calendar(field: Calendar, bin_ms: i64) -> f32 {
-    let in_day = bin_ms.rem_euclid(DAY_MS) as f64 / DAY_MS as f64;
-    let week_ms = bin_ms
-        .rem_euclid(WEEK_MS)
-        .wrapping_add(EPOCH_IN_WEEK_MS)
-        .rem_euclid(WEEK_MS);
-    let in_week = week_ms as f64 / WEEK_MS as f64;
-    let value = match field {
-        Calendar::HourSin => (std::f64::consts::TAU * in_day).sin(),
-        Calendar::HourCos => (std::f64::consts::TAU * in_day).cos(),
-        Calendar::DowSin => (std::f64::consts::TAU * in_week).sin(),
-        Calendar::DowCos => (std::f64::consts::TAU * in_week).cos(),
-        Calendar::IsWeekend => f64::from(week_ms >= 5 * DAY_MS),
-    };
-    value as f32
-}
-
-/// Buffers of one half of the inputs, `[n, steps, columns]` each.
-struct Block {
-    reals: Vec<f32>,
-    codes: Vec<i64>,
-    shape: [usize; 2],
-    columns: [usize; 2],
-}
-
-/// One column of one window.
-struct Strided<'a, T> {
-    values: &'a mut [T],
-    offset: usize,
-    stride: usize,
-    len: usize,
-}
-
-impl<T> Strided<'_, T> {
-    fn set(&mut self, step: usize, value: T) {
-        self.values[self.offset + step * self.stride] = value;
-    }
-}
-
-impl Block {
-    fn new(windows: usize, steps: usize, reals: usize, categories: usize) -> Self {
-        let rows = windows * steps;
-        Self {
-            reals: vec![0.0; rows * reals],
-            codes: vec![0; rows * categories],
-            shape: [windows, steps],
-            columns: [reals, categories],
-        }
-    }
-
-    fn real(&mut self, window: usize, column: usize) -> Strided<'_, f32> {
-        let (stride, len) = (self.columns[0], self.shape[1]);
-        Strided {
-            values: &mut self.reals,
-            offset: window * len * stride + column,
-            stride,
-            len,
-        }
-    }
-
-    fn codes(&mut self, window: usize, column: usize) -> Strided<'_, i64> {
-        let (stride, len) = (self.columns[1], self.shape[1]);
-        Strided {
-            values: &mut self.codes,
-            offset: window * len * stride + column,
-            stride,
-            len,
-        }
-    }
-
-    fn tensors(&self) -> Torch<(Tensor, Tensor)> {
-        let shape = |columns: usize| [self.shape[0] as i64, self.shape[1] as i64, columns as i64];
-        let reals = Tensor::f_from_slice(&self.reals)?.f_view(shape(self.columns[0]))?;
-        let codes = Tensor::f_from_slice(&self.codes)?.f_view(shape(self.columns[1]))?;
-        Ok((reals, codes.f_to_kind(Kind::Int64)?))
-    }
 }

@@ -60,6 +60,33 @@ impl Architecture {
     }
 }
 
+/// Parses the JSON that Python writes: `NaN`, `Infinity` and `-Infinity`, which JSON does not have, become null.
+///
+/// # Errors
+/// When the text is not JSON even so.
+pub(crate) fn parse_python_json(text: &[u8]) -> serde_json::Result<Value> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let (mut in_string, mut escaped) = (false, false);
+    while let Some((byte, tail)) = rest.split_first() {
+        if !in_string && let Some(tail) = strip_non_number(rest) {
+            plain.extend_from_slice(b"null");
+            rest = tail;
+            continue;
+        }
+        in_string ^= *byte == b'"' && !escaped;
+        escaped = in_string && *byte == b'\\' && !escaped;
+        plain.push(*byte);
+        rest = tail;
+    }
+    serde_json::from_slice(&plain)
+}
+
+fn strip_non_number(text: &[u8]) -> Option<&[u8]> {
+    let words: [&[u8]; 3] = [b"NaN", b"Infinity", b"-Infinity"];
+    words.into_iter().find_map(|word| text.strip_prefix(word))
+}
+
 fn continuous_sizes(hyper: &Section<'_>) -> Result<BTreeMap<String, i64>, ArchitectureError> {
     let Some(sizes) = hyper.optional_section("hidden_continuous_sizes")? else {
         return Ok(BTreeMap::new());
@@ -267,5 +294,20 @@ impl<'a> Section<'a> {
 
     fn optional_names(&self, key: &str) -> Result<Option<Vec<String>>, ArchitectureError> {
         self.optional(key).map(|_| self.names(key)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_numbers_that_are_none_become_null() {
+        let text =
+            br#"{"a": NaN, "b": [-Infinity, Infinity, 1.5], "c": "NaN \" Infinity \\", "d": NaN}"#;
+        let value = parse_python_json(text).unwrap();
+        let expected = serde_json::json!({"a": null, "b": [null, null, 1.5], "c": "NaN \" Infinity \\", "d": null});
+        assert_eq!(value, expected);
+        parse_python_json(b"{nan}").unwrap_err();
     }
 }

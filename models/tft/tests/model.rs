@@ -1,4 +1,5 @@
 //! Model directories and prediction.
+#![expect(clippy::unwrap_used, reason = "a failed assumption fails the test")]
 
 use std::fs;
 use std::path::Path;
@@ -289,7 +290,8 @@ fn broken_and_foreign_directories_are_refused() {
             refused(truncate, &ours, expected);
         }
     }
-    let edits: [(fn(&mut Value), &str); 8] = [
+    type Edit = fn(&mut Value);
+    let edits: [(Edit, &str); 8] = [
         (
             |c| c["format_version"] = json!(2),
             "reads up to 1: update it",

@@ -1,10 +1,12 @@
 //! Parity with pytorch-forecasting: predictions, attention, weights, gradients, training steps.
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
+#![expect(clippy::unwrap_used, reason = "a failed assumption fails the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use argus_tft::{Architecture, Device, Inputs, Mode, Network, Want, parity};
+use proptest::prelude::*;
 use safetensors::SafeTensors;
 use serde_json::Value;
 use tch::{Kind, Tensor};
@@ -170,6 +172,27 @@ fn nan_weights_are_named_and_wrong_outputs_differ() {
     });
     let report = parity::check(dir.path()).unwrap();
     assert!(!report.passes(), "{report}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// A fixture with bytes overwritten gives a report or an error, never a panic.
+    #[test]
+    fn damaged_fixtures_never_panic(
+        file in prop::sample::select(vec!["config.json", "model.safetensors", "inputs.safetensors", "outputs.safetensors"]),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        in_header in any::<bool>(),
+    ) {
+        let dir = spoil(file, |mut bytes| {
+            let span = if in_header { bytes.len().min(3000) } else { bytes.len() };
+            for (place, value) in edits {
+                bytes[place.index(span)] = value;
+            }
+            bytes
+        });
+        let _ = parity::check(dir.path());
+    }
 }
 
 /// The shared fixture's network and inputs, and what training compares with.

@@ -103,29 +103,36 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    /// `x` is `[n, encoder + decoder, hidden]`; queries are its last `decoder_steps` steps. `mask` is true where a
-    /// step is hidden and broadcasts to the scores `[n, heads, decoder, encoder + decoder]`.
+    /// `x` is `[n, encoder + decoder, hidden]`; queries are its last `decoder_steps` steps.
     ///
-    /// Returns the output `[n, decoder, hidden]` and the attention in the shape of the scores.
+    /// Returns the output `[n, decoder, hidden]` and the attention `[n, heads, decoder, encoder + decoder]`.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
         decoder_steps: i64,
-        mask: &Tensor,
+        masks: &Masks,
     ) -> Torch<(Tensor, Tensor)> {
         let (n, steps, _) = x.size3()?;
         let (heads, size, width) = (self.heads, self.head_size, self.heads * self.head_size);
+        let encoder_steps = steps - decoder_steps;
         let by_head =
             |t: &Tensor, steps: i64| t.f_reshape([n, steps, heads, size])?.f_transpose(1, 2);
-        let future = x.f_narrow(1, steps - decoder_steps, decoder_steps)?;
+        let future = x.f_narrow(1, encoder_steps, decoder_steps)?;
         let query = future.f_linear(&self.query_weight, Some(&self.query_bias))?;
         let key_value = x.f_linear(&self.key_value_weight, Some(&self.key_value_bias))?;
         let query = by_head(&query, decoder_steps)?;
         let key = by_head(&key_value.f_narrow(2, 0, width)?, steps)?;
         let value = key_value.f_narrow(2, width, size)?;
-        let scores = query
-            .f_matmul(&key.f_transpose(2, 3)?)?
-            .f_masked_fill(mask, self.mask_bias)?;
+        let scores = query.f_matmul(&key.f_transpose(2, 3)?)?;
+        // In place, and only where something can be hidden: the scores are the largest tensor of all.
+        if let Some(past) = &masks.past {
+            let _ = scores
+                .f_narrow(3, 0, encoder_steps)?
+                .f_masked_fill_(past, self.mask_bias)?;
+        }
+        let _ = scores
+            .f_narrow(3, encoder_steps, decoder_steps)?
+            .f_masked_fill_(&masks.future, self.mask_bias)?;
         let attention = scores.f_softmax(-1, None::<Kind>)?;
         let rows = attention.f_view([n, heads * decoder_steps, steps])?;
         let by_heads =
@@ -139,34 +146,38 @@ impl Attention {
         Ok((output, attention))
     }
 
-    /// Which steps are hidden from a decoder step, `[n or 1, 1, decoder, encoder + decoder]`.
+    /// Which steps are hidden from a decoder step.
     ///
     /// Encoder steps at or past the encoder length are hidden. Causally, a decoder step sees only decoder steps before
     /// itself; otherwise it sees all valid ones.
-    pub(crate) fn mask(&self, encoder: (i64, &[i64]), decoder: (i64, &[i64])) -> Torch<Tensor> {
+    pub(crate) fn masks(&self, encoder: (i64, &[i64]), decoder: (i64, &[i64])) -> Torch<Masks> {
         let device = self.binding.device;
         let (encoder_steps, encoder_lengths) = encoder;
         let (decoder_steps, decoder_lengths) = decoder;
-        let past = padding(encoder_steps, encoder_lengths, device)?;
+        let is_padded = encoder_lengths.iter().any(|length| *length < encoder_steps);
+        let past = is_padded
+            .then(|| padding(encoder_steps, encoder_lengths, device))
+            .transpose()?;
         let future = if self.causal {
-            Tensor::f_ones([decoder_steps, decoder_steps], (Kind::Bool, device))?
-                .f_triu(0)?
-                .f_view([1, 1, decoder_steps, decoder_steps])?
+            Tensor::f_ones([decoder_steps, decoder_steps], (Kind::Bool, device))?.f_triu(0)?
         } else {
             padding(decoder_steps, decoder_lengths, device)?
         };
-        let windows = past.size()[0].max(future.size()[0]);
-        let past = past.f_expand([windows, 1, decoder_steps, encoder_steps], false)?;
-        let future = future.f_expand([windows, 1, decoder_steps, decoder_steps], false)?;
-        Tensor::f_cat(&[past, future], 3)
+        Ok(Masks { past, future })
     }
 }
 
-/// True at and past each window's length: `[n, 1, 1, steps]`, or `[1, 1, 1, steps]` where no window is padded.
+/// True where a step is hidden; each broadcasts to `[n, heads, decoder, steps]`.
+#[derive(Debug)]
+pub(crate) struct Masks {
+    /// Of encoder steps; `None` where all are seen.
+    past: Option<Tensor>,
+    /// Of decoder steps.
+    future: Tensor,
+}
+
+/// True at and past each window's length: `[n, 1, 1, steps]`.
 fn padding(steps: i64, lengths: &[i64], device: Device) -> Torch<Tensor> {
-    if lengths.iter().all(|length| *length >= steps) {
-        return Tensor::f_zeros([1, 1, 1, steps], (Kind::Bool, device));
-    }
     let lengths = Tensor::f_from_slice(lengths)?
         .f_to_device(device)?
         .f_view([-1, 1, 1, 1])?;

@@ -201,8 +201,9 @@ pub(crate) struct GateNorm {
 
 impl GateNorm {
     pub(crate) fn forward(&self, x: Tensor, residual: &Tensor) -> Torch<Tensor> {
-        let gated = self.linear.forward(&self.binding.drop(x)?)?.f_glu(-1)?;
-        self.norm.forward(&gated.f_add(residual)?)
+        let mut gated = self.linear.forward(&self.binding.drop(x)?)?.f_glu(-1)?;
+        // In place: the derivative of a gated unit needs its input, not its output.
+        self.norm.forward(&gated.f_add_(residual)?)
     }
 }
 
@@ -332,8 +333,8 @@ pub(crate) struct GrnTail {
 }
 
 impl GrnTail {
-    pub(crate) fn forward(&self, first_layer: &Tensor, residual: &Tensor) -> Torch<Tensor> {
-        let active = first_layer.f_elu()?;
+    pub(crate) fn forward(&self, mut first_layer: Tensor, residual: &Tensor) -> Torch<Tensor> {
+        let active = first_layer.f_elu_()?;
         let second = match &self.fc2 {
             Some(fc2) => fc2.forward(&active)?,
             None => active,
@@ -445,8 +446,8 @@ impl Grn {
             None => first,
         };
         match &self.resample {
-            Some(resample) => self.tail.forward(&first, &resample.forward(x)?),
-            None => self.tail.forward(&first, x),
+            Some(resample) => self.tail.forward(first, &resample.forward(x)?),
+            None => self.tail.forward(first, x),
         }
     }
 }

@@ -14,6 +14,7 @@ use super::rescale::Transformation;
 use super::{ParityError, Tolerances};
 use crate::architecture::Architecture;
 use crate::network::{Network, Torch};
+use crate::peer_config::parse_python_json;
 use crate::weights::floats;
 use crate::{Device, Inputs};
 
@@ -72,7 +73,7 @@ impl Fixture {
     pub(super) fn open(dir: &Path) -> Result<Self, ParityError> {
         let config = read(dir, "config.json")?;
         let config: Value =
-            serde_json::from_slice(&config).map_err(|e| problem("config.json", e.to_string()))?;
+            parse_python_json(&config).map_err(|e| problem("config.json", e.to_string()))?;
         let architecture = Architecture::from_peer_config(&config)?;
         let names: Vec<&str> = architecture
             .targets

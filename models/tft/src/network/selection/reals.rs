@@ -7,8 +7,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::grn::{Binding, double_sigmoid, index, interpolation};
-use super::{NORM_EPS, Torch};
+use crate::network::grn::{Binding, double_sigmoid, index, interpolation};
+use crate::network::{NORM_EPS, Torch};
 use crate::weights::{BlockId, Init, Layout, Views};
 
 /// Places of the prescalers of all real variables of one width.
