@@ -87,8 +87,8 @@ pub(crate) struct ReloadRequest {
     request_body = Option<ReloadRequest>,
     responses(
         (status = 200, description = "it serves now"),
-        (status = 404, description = "no such model", body = crate::openapi::ProblemDocument),
-        (status = 422, description = "broken or foreign; the old one still serves", body = crate::openapi::ProblemDocument)))]
+        (status = 404, description = "no such model", body = crate::shapes::ProblemDocument),
+        (status = 422, description = "broken or foreign; the old one still serves", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn reload_model(
     State(api): State<Shared>,
     Params(query): Params<ReloadRequest>,
@@ -135,7 +135,7 @@ pub(crate) async fn reload_model(
 
 /// Plugins: state, version, limits, calls, errors.
 #[utoipa::path(get, path = "/plugins", tag = "plugins", security(("key" = ["read"])),
-    responses((status = 200, description = "configured plugins", body = crate::openapi::Plugins)))]
+    responses((status = 200, description = "configured plugins", body = crate::shapes::Plugins)))]
 pub(crate) async fn plugins(State(api): State<Shared>) -> Answer {
     let plugins = api.context.control.plugins();
     let sinks = api.context.alerts.stats().sinks;
@@ -147,8 +147,8 @@ pub(crate) async fn plugins(State(api): State<Shared>) -> Answer {
     params(("name" = String, Path, description = "name of the sink")),
     responses(
         (status = 200, description = "delivered"),
-        (status = 404, description = "no such sink", body = crate::openapi::ProblemDocument),
-        (status = 502, description = "not delivered; says why", body = crate::openapi::ProblemDocument)))]
+        (status = 404, description = "no such sink", body = crate::shapes::ProblemDocument),
+        (status = 502, description = "not delivered; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn test_sink(State(api): State<Shared>, Path(name): Path<String>) -> Answer {
     let receipt =
         api.context

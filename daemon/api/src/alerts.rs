@@ -26,7 +26,7 @@ pub(crate) struct ActiveQuery {
 
 /// Alerts that fire now: conditions that enough forecasts in a row expect.
 #[utoipa::path(get, path = "/alerts/active", tag = "alerts", security(("key" = ["read"])), params(ActiveQuery),
-    responses((status = 200, description = "firing alerts", body = crate::openapi::ActiveAlerts)))]
+    responses((status = 200, description = "firing alerts", body = crate::shapes::ActiveAlerts)))]
 pub(crate) async fn active(
     State(api): State<Shared>,
     Params(query): Params<ActiveQuery>,
@@ -159,7 +159,7 @@ pub(crate) struct Acknowledgement {
     params(("id" = i64, Path, description = "number of the alert")), request_body = Option<Acknowledgement>,
     responses(
         (status = 200, description = "the alert"),
-        (status = 404, description = "no such alert is active", body = crate::openapi::ProblemDocument)))]
+        (status = 404, description = "no such alert is active", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn acknowledge(
     State(api): State<Shared>,
     Extension(caller): Extension<Caller>,

@@ -81,12 +81,12 @@ pub(crate) struct FeedError {
     request_body(content = serde_json::Value, content_type = "application/json"),
     responses(
         (status = 200, description = "any record was accepted, or there was none", body = FeedAnswer),
-        (status = 400, description = "no JSON", body = crate::openapi::ProblemDocument),
-        (status = 413, description = "too large", body = crate::openapi::ProblemDocument),
-        (status = 415, description = "unknown encoding", body = crate::openapi::ProblemDocument),
+        (status = 400, description = "no JSON", body = crate::shapes::ProblemDocument),
+        (status = 413, description = "too large", body = crate::shapes::ProblemDocument),
+        (status = 415, description = "unknown encoding", body = crate::shapes::ProblemDocument),
         (status = 422, description = "all records were refused, or the body holds none", body = FeedAnswer),
-        (status = 503, description = "queue full; try again", body = crate::openapi::ProblemDocument),
-        (status = 507, description = "disk full", body = crate::openapi::ProblemDocument)))]
+        (status = 503, description = "queue full; try again", body = crate::shapes::ProblemDocument),
+        (status = 507, description = "disk full", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn feed(State(api): State<Shared>, headers: HeaderMap, body: Body) -> Answer {
     let received = receive(&api, &headers, body)
         .await

@@ -8,10 +8,10 @@
 
 mod admin;
 mod alerts;
-mod auth;
+pub mod auth;
 mod body;
 mod context;
-mod control;
+pub mod control;
 mod extract;
 mod feed;
 mod limits;
@@ -24,16 +24,14 @@ mod router;
 mod scrape;
 mod serve;
 mod servers;
+mod shapes;
 mod stall;
 mod status;
 mod ws;
 
-pub use auth::{BindError, KeyError, KeyInfo, KeyStore, NewKey, Scope, check_bind};
+pub use auth::{KeyStore, check_bind};
 pub use context::ApiContext;
-pub use control::{
-    BoxFuture, Control, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
-    PluginError, PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
-};
+pub use control::Control;
 pub use openapi::openapi_json;
 pub use serve::serve;
 

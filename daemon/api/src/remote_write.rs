@@ -17,10 +17,10 @@ use crate::problem::{Answer, Problem};
     request_body(content = Vec<u8>, content_type = "application/x-protobuf"),
     responses(
         (status = 204, description = "taken"),
-        (status = 400, description = "no remote write request", body = crate::openapi::ProblemDocument),
-        (status = 413, description = "too large", body = crate::openapi::ProblemDocument),
-        (status = 415, description = "another version or encoding", body = crate::openapi::ProblemDocument),
-        (status = 503, description = "queue full; try again", body = crate::openapi::ProblemDocument)))]
+        (status = 400, description = "no remote write request", body = crate::shapes::ProblemDocument),
+        (status = 413, description = "too large", body = crate::shapes::ProblemDocument),
+        (status = 415, description = "another version or encoding", body = crate::shapes::ProblemDocument),
+        (status = 503, description = "queue full; try again", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn write(
     State(api): State<Shared>,
     headers: HeaderMap,

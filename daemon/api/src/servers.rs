@@ -16,7 +16,7 @@ use crate::problem::{Answer, Problem, ok, rfc3339};
 
 /// All known servers with what was last seen of them.
 #[utoipa::path(get, path = "/servers", tag = "servers", security(("key" = ["read"])),
-    responses((status = 200, description = "known servers", body = crate::openapi::Servers)))]
+    responses((status = 200, description = "known servers", body = crate::shapes::Servers)))]
 pub(crate) async fn list(State(api): State<Shared>) -> Answer {
     let servers = tokio::task::spawn_blocking(move || {
         let mut views = api.context.store.entities();
@@ -66,7 +66,7 @@ fn object(api: &Api, view: &EntityView) -> Value {
     params(("name" = String, Path, description = "full name of the server")),
     responses(
         (status = 200, description = "forgotten"),
-        (status = 404, description = "unknown server", body = crate::openapi::ProblemDocument)))]
+        (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn retire(
     State(api): State<Shared>,
     Extension(caller): Extension<Caller>,

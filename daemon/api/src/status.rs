@@ -29,7 +29,7 @@ impl Warmup {
         let fleet = api.fleet();
         let is_ready = |state: ForecastState| state != ForecastState::WarmingUp;
         // The store knows of a new server at once, the published state at the next tick.
-        let tracked = api.context.store.stats().entities;
+        let tracked = api.context.store.entity_count() as u64;
         Self {
             tracked,
             ready: (fleet
@@ -94,14 +94,14 @@ pub(crate) async fn healthy() -> Answer {
 /// make it unready; the body says so.
 #[utoipa::path(get, path = "/-/ready", tag = "operations", responses(
     (status = 200, description = "records are accepted"),
-    (status = 503, description = "not yet, or no longer", body = crate::openapi::ProblemDocument)))]
+    (status = 503, description = "not yet, or no longer", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn ready(State(api): State<Shared>) -> Answer {
     match api.context.control.readiness() {
         Readiness::Ready(_) => {
             let model = api.context.control.model_info();
             ok(&json!({
                 "status": "ready",
-                "servers_tracked": api.context.store.stats().entities,
+                "servers_tracked": api.context.store.entity_count(),
                 "model_loaded": model.is_ok(),
                 "no_model_reason": model.err(),
             }))

@@ -33,7 +33,7 @@ const MAX_CLIENT_MESSAGE_BYTES: usize = 64 * 1024;
 /// Upgrades to a WebSocket.
 #[utoipa::path(get, path = "/ws/predictions", tag = "predictions", security(("key" = ["read"])), responses(
     (status = 101, description = "JSON messages `connected`, `prediction_update`, `alert`, `filter_set`, `error`"),
-    (status = 503, description = "too many clients", body = crate::openapi::ProblemDocument)))]
+    (status = 503, description = "too many clients", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn connect(
     State(api): State<Shared>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,

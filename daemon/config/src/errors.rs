@@ -3,7 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode, SourceSpan};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
+    SourceSpan,
+};
 
 /// Why there is no usable configuration.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -35,6 +38,28 @@ fn list(problems: &[Problem]) -> String {
 }
 
 impl ConfigError {
+    /// Everything drawn for people: the lines themselves, marks, advice. For a terminal; logs get [`Display`].
+    ///
+    /// [`Display`]: fmt::Display
+    pub fn drawing(&self, colored: bool) -> String {
+        let theme = if colored {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(110);
+        let mut drawing = String::new();
+        for problem in self.problems() {
+            // Writing into a String cannot fail.
+            let _ = handler.render_report(&mut drawing, problem);
+        }
+        if drawing.is_empty() {
+            self.to_string()
+        } else {
+            drawing
+        }
+    }
+
     /// What is wrong in the text; empty when it could not be read at all.
     pub fn problems(&self) -> &[Problem] {
         match self {

@@ -16,9 +16,6 @@ pub struct Model {
     /// A directory of model directories. Given but empty means no model, never another one. Unset: the shipped models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models_dir: Option<PathBuf>,
-    /// Threads that forecast. Unset: one per core.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<usize>,
     /// Where the model runs.
     pub device: Device,
 }
@@ -38,9 +35,6 @@ pub enum Device {
 
 impl Model {
     pub(crate) fn check(&self, found: &mut Checker) {
-        if let Some(threads) = self.threads {
-            found.range(&["model", "threads"], &threads, 1..=1024);
-        }
         if self.dir.is_some() && self.models_dir.is_some() {
             found.report(
                 &["model", "dir"],

@@ -1,7 +1,6 @@
 //! What an operator sees for each kind of mistake: line, column, offending text, suggestion.
 
 use argus_config::{Config, ConfigError};
-use miette::{GraphicalReportHandler, GraphicalTheme};
 
 /// The drawing that `argus config check` prints for a text.
 fn drawn(text: &str) -> String {
@@ -10,15 +9,8 @@ fn drawn(text: &str) -> String {
 }
 
 fn draw(error: &ConfigError) -> String {
-    let handler =
-        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).with_width(110);
-    let mut drawing = String::new();
-    for problem in error.problems() {
-        handler
-            .render_report(&mut drawing, problem)
-            .expect("drawing into a string");
-    }
-    drawing
+    error
+        .drawing(false)
         .lines()
         .map(str::trim_end)
         .collect::<Vec<_>>()

@@ -12,7 +12,7 @@ use crate::problem::{Answer, Problem, ok, rfc3339};
 /// One entry per server: CPU and memory now and at the end of the horizon.
 #[utoipa::path(get, path = "/predictions", tag = "predictions", security(("key" = ["read"])), responses(
     (status = 200, description = "oldest list shape"),
-    (status = 503, description = "no model", body = crate::openapi::ProblemDocument)))]
+    (status = 503, description = "no model", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn list(State(api): State<Shared>) -> Answer {
     let fleet = api.fleet();
     if fleet.model.is_none() {
@@ -41,18 +41,27 @@ fn entry(schema: &Schema, entity: &EntityState) -> Value {
         "server_name": entity.name,
         "profile": schema.profiles.get(usize::from(entity.profile)).map(|p| p.id.as_str()),
         "current": {
-            "cpu_percent": cpu_used(schema, entity).0,
-            "memory_percent": memory.and_then(|i| current(entity, i)),
+            "cpu_percent": cpu_used(schema, entity).0.map(shown),
+            "memory_percent": memory.and_then(|i| current(entity, i)).map(shown),
             "timestamp": rfc3339(entity.newest_bin_ms),
         },
         "predicted": {
-            "cpu_percent": last(idle).map(|idle| 100.0 - idle),
-            "memory_percent": last(memory),
+            "cpu_percent": last(idle).map(|idle| shown(100.0 - idle)),
+            "memory_percent": last(memory).map(shown),
             "timestamp": end_ms.map(rfc3339),
         },
         "confidence": risk.map(confidence),
         "risk_level": risk.map(risk_level),
     })
+}
+
+/// The model's numbers are `f32`; written as such they have no digits that mean nothing.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "back to the precision that the value came with"
+)]
+fn shown(value: f64) -> f32 {
+    value as f32
 }
 
 /// Probability of the likelier outcome: that there will be an incident within the horizon, or that there will be none.

@@ -33,10 +33,10 @@ use render::{Parts, freshness, members, write_json};
 /// The newest forecasts of all servers, or of those asked for; answered from memory, never waiting for the model.
 #[utoipa::path(get, path = "/predictions/current", tag = "predictions", security(("key" = ["read"])), params(Query),
     responses(
-        (status = 200, description = "newest finished forecasts; empty while no server is known", body = crate::openapi::CurrentPredictions),
-        (status = 400, description = "unknown filter", body = crate::openapi::ProblemDocument),
-        (status = 429, description = "too many reads", body = crate::openapi::ProblemDocument),
-        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+        (status = 200, description = "newest finished forecasts; empty while no server is known", body = crate::shapes::CurrentPredictions),
+        (status = 400, description = "unknown filter", body = crate::shapes::ProblemDocument),
+        (status = 429, description = "too many reads", body = crate::shapes::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Query>) -> Answer {
     let selection = query.understand(&api.context.schema)?;
     let fleet = with_model(&api)?;
@@ -58,9 +58,9 @@ pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Que
 #[utoipa::path(get, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
     params(("server" = String, Path, description = "full name of the server")),
     responses(
-        (status = 200, description = "its prediction", body = crate::openapi::ServerPrediction),
-        (status = 404, description = "unknown server", body = crate::openapi::ProblemDocument),
-        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+        (status = 200, description = "its prediction", body = crate::shapes::ServerPrediction),
+        (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn one(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
     let fleet = with_model(&api)?;
     let entity = fleet
@@ -74,10 +74,10 @@ pub(crate) async fn one(State(api): State<Shared>, ServerName(name): ServerName)
 #[utoipa::path(post, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
     params(("server" = String, Path, description = "full name of the server")),
     responses(
-        (status = 200, description = "its prediction", body = crate::openapi::ServerPrediction),
-        (status = 404, description = "unknown server", body = crate::openapi::ProblemDocument),
-        (status = 409, description = "too little data yet", body = crate::openapi::ProblemDocument),
-        (status = 503, description = "no model is loaded; says why", body = crate::openapi::ProblemDocument)))]
+        (status = 200, description = "its prediction", body = crate::shapes::ServerPrediction),
+        (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument),
+        (status = 409, description = "too little data yet", body = crate::shapes::ProblemDocument),
+        (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
     let (forecast, risk) = api
         .context
