@@ -251,6 +251,11 @@ impl Store {
             .collect()
     }
 
+    /// How many entities are known. Cheap.
+    pub fn entity_count(&self) -> usize {
+        self.shared.entities.read().len()
+    }
+
     /// One entity.
     pub fn entity(&self, name: &EntityName) -> Option<EntityView> {
         let now_ms = self.shared.clock.now_ms();
