@@ -10,10 +10,10 @@ pub struct Notification {
     pub id: String,
     /// The alert: the same for all notifications of one entity and condition, as long as the alert lives.
     pub fingerprint: String,
-    /// `firing`, `refresh` (still firing), `acknowledged`, `resolved`, or `test` (an operator tries the sink). Treat
-    /// a word you do not know as `refresh`.
+    /// `firing`, `refresh` (still firing), `severity_changed` (still firing), `acknowledged`, `resolved`, or `test`
+    /// (an operator tries the sink). Treat a word you do not know as `refresh`.
     pub event: String,
-    /// What the alert's condition is worth: `critical`, `warning` or `degraded`. Constant while the alert lives.
+    /// What the alert is worth: `critical`, `warning` or `degraded`. A change is told as `severity_changed`.
     pub severity: String,
     /// The entity's risk level now: `critical`, `warning`, `degraded` or `healthy`.
     pub level: String,

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -258,11 +259,10 @@ impl Client {
     }
 }
 
-/// Finds what went wrong in the chain of sources; hyper's own texts hold no URL.
+/// Finds what went wrong in the chain of causes; hyper's own texts hold no URL.
 fn explain(error: &hyper_util::client::legacy::Error, host: &str) -> SendError {
     let host = host.to_owned();
-    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
-    while let Some(current) = source {
+    for current in causes(error) {
         match current.downcast_ref::<ResolveFailure>() {
             Some(ResolveFailure::Refused { address, kind }) => {
                 return SendError::AddressRefused {
@@ -279,13 +279,12 @@ fn explain(error: &hyper_util::client::legacy::Error, host: &str) -> SendError {
             }
             None => {}
         }
-        if let Some(tls) = tls_error(current) {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             return SendError::Tls {
                 host,
                 reason: tls.to_string(),
             };
         }
-        source = current.source();
     }
     let reason = innermost(error);
     if error.is_connect() {
@@ -295,18 +294,27 @@ fn explain(error: &hyper_util::client::legacy::Error, host: &str) -> SendError {
     }
 }
 
-fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let io = error.downcast_ref::<std::io::Error>();
-    let inner = io
-        .and_then(std::io::Error::get_ref)
-        .and_then(|e| e.downcast_ref());
-    inner.or_else(|| error.downcast_ref())
+/// An error and what caused it. The source of an I/O error skips the error that it wraps, which is the one that
+/// matters here.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let next = |current: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
+        let current: &'a (dyn StdError + 'static) = *current;
+        match current
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref)
+        {
+            Some(wrapped) => Some(wrapped),
+            None => current.source(),
+        }
+    };
+    std::iter::successors(Some(error), next)
 }
 
-fn innermost(error: &dyn StdError) -> String {
-    let mut current = error;
-    while let Some(source) = current.source() {
-        current = source;
-    }
-    current.to_string()
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    causes(error)
+        .last()
+        .map(ToString::to_string)
+        .unwrap_or_default()
 }

@@ -158,7 +158,7 @@ fn as_secs<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            memory_bytes: 64 << 20,
+            memory_bytes: 64_000_000,
             table_elements: 100_000,
             timeout: Duration::from_secs(10),
             compute: Duration::from_secs(2),
@@ -168,7 +168,7 @@ impl Default for Limits {
             log_bytes: 64 << 10,
             log_lines: 200,
             // A Python component with its interpreter takes 18 MB.
-            file_bytes: 64 << 20,
+            file_bytes: 64_000_000,
         }
     }
 }

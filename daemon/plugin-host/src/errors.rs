@@ -145,7 +145,7 @@ pub enum Failure {
     #[error("computed for more than {0:?}")]
     ComputeExceeded(Duration),
     /// The call needed more memory than it may have.
-    #[error("needed more than its {} MiB of memory", limit_bytes >> 20)]
+    #[error("needed more than its {} MB of memory", limit_bytes / 1_000_000)]
     MemoryExceeded {
         /// The limit.
         limit_bytes: usize,

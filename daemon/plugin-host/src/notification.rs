@@ -8,9 +8,9 @@ pub struct SinkNotification {
     pub id: String,
     /// The alert; the same as long as it lives.
     pub fingerprint: String,
-    /// `firing`, `refresh`, `acknowledged`, `resolved` or `test`.
+    /// `firing`, `refresh`, `severity_changed`, `acknowledged`, `resolved` or `test`.
     pub event: String,
-    /// What the alert's condition is worth: `critical`, `warning`, `degraded`. Constant while the alert lives.
+    /// What the alert is worth: `critical`, `warning`, `degraded`.
     pub severity: String,
     /// The entity's risk level now.
     pub level: String,

@@ -1,12 +1,12 @@
 //! Posts alerts to Prometheus Alertmanager, `POST /api/v2/alerts`.
 //!
 //! Alertmanager keeps an alert by its labels and drops it when its `endsAt` passes. Labels are therefore stable over
-//! an alert's life, `endsAt` lies ahead while it fires (each refresh moves it on), and is now once it is resolved.
+//! an alert's life (a change of severity ends one alert and begins another), `endsAt` lies ahead while it fires (each refresh moves it on), and is now once it is resolved.
 //! Posting the same alert twice changes nothing there, so retries are harmless.
 
 use std::collections::BTreeMap;
 
-use argus_formats::{Alert, AlertSettings};
+use argus_formats::{AlertSettings, alerts};
 use argus_plugin::{Error, Host, Notification, Receipt, Request, Sink};
 use serde::Deserialize;
 
@@ -16,8 +16,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Name of the target to post to.
     target: String,
-    /// Label `alertname`.
-    alertname: String,
+    /// Label `alertname`; else the daemon's.
+    alertname: Option<String>,
     /// Labels added to every alert.
     labels: BTreeMap<String, String>,
     /// How long an alert that names no end lives on, in seconds.
@@ -30,7 +30,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             target: "alertmanager".into(),
-            alertname: "ArgusForecast".into(),
+            alertname: None,
             labels: BTreeMap::new(),
             hold_secs: 900,
             require_ready: false,
@@ -50,18 +50,10 @@ impl Sink for Alertmanager {
     type Config = Config;
 
     fn new(config: Config) -> Result<Self, Error> {
-        for (name, value) in [("target", &config.target), ("alertname", &config.alertname)] {
-            if value.is_empty() {
-                return Err(Error::new(
-                    "invalid_config",
-                    format!("config.{name} must not be empty"),
-                ));
-            }
-        }
-        if config.hold_secs < 60 {
+        if config.target.is_empty() {
             return Err(Error::new(
                 "invalid_config",
-                "config.hold_secs must be at least 60",
+                "config.target must not be empty",
             ));
         }
         let settings = AlertSettings {
@@ -69,6 +61,7 @@ impl Sink for Alertmanager {
             labels: config.labels,
             hold_secs: config.hold_secs,
         };
+        settings.validate()?;
         Ok(Self {
             target: config.target,
             require_ready: config.require_ready,
@@ -91,10 +84,10 @@ impl Sink for Alertmanager {
         notification: &Notification,
         _key: &str,
     ) -> Result<Receipt, Error> {
-        let alert = Alert::new(notification, &self.settings, host.now_ms());
-        let fingerprint = alert.fingerprint();
+        let alerts = alerts(notification, &self.settings, host.now_ms());
+        let fingerprint = alerts[0].fingerprint();
         Request::post(&self.target, "api/v2/alerts")
-            .json(&[alert])
+            .json(&alerts)
             .send(host)?
             .require_success()?;
         Ok(Receipt {
@@ -131,7 +124,7 @@ mod tests {
             host.last_json(),
             json!([{
                 "labels": {
-                    "alertname": "ArgusForecast",
+                    "alertname": "ArgusForecastBreach",
                     "condition": "breach_8h",
                     "metric": "mem_used_pct",
                     "profile": "database",
@@ -140,7 +133,7 @@ mod tests {
                     "team": "ops",
                 },
                 "annotations": {
-                    "current_value": "81.5",
+                    "current": "81.5",
                     "drivers": "mem_used_pct, swap_used_pct, io_wait_pct",
                     "expected_breach": "2026-02-03T06:05:06.789Z",
                     "level": "warning",

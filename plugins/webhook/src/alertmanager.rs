@@ -1,7 +1,9 @@
-//! The body that Alertmanager posts to webhooks, version 4: one group holding one alert, so that receivers written
-//! for Alertmanager understand Argus.
+//! The body that Alertmanager posts to webhooks, version 4: one group of the alerts that a notification is about, so
+//! that receivers written for Alertmanager understand Argus.
 
-use argus_formats::Alert;
+use std::collections::BTreeMap;
+
+use argus_formats::{Alert, alerts};
 use argus_plugin::{Error, Notification};
 use serde_json::{Value, json};
 
@@ -12,31 +14,52 @@ const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// The body.
 pub fn body(notification: &Notification, config: &Config, now_ms: i64) -> Result<Value, Error> {
-    let mut alert = Alert::new(notification, &config.alert_settings(), now_ms);
-    let status = if notification.is_resolved() {
-        "resolved"
-    } else {
-        "firing"
-    };
-    if status == "firing" {
-        alert.ends_at = NO_TIME.into();
-    }
-    let alertname = &config.alertname;
-    let mut member = serde_json::to_value(&alert)?;
-    member["status"] = status.into();
-    member["fingerprint"] = alert.fingerprint().into();
+    let alerts = alerts(notification, &config.alert_settings(), now_ms);
+    let alertname = alerts[0]
+        .labels
+        .get("alertname")
+        .cloned()
+        .unwrap_or_default();
+    let all_resolved = alerts.iter().all(|alert| alert.resolved);
     Ok(json!({
         "version": "4",
         "groupKey": format!("{{}}:{{alertname={alertname:?}}}"),
         "truncatedAlerts": 0,
-        "status": status,
+        "status": status(all_resolved),
         "receiver": config.receiver,
         "groupLabels": { "alertname": alertname },
-        "commonLabels": alert.labels,
-        "commonAnnotations": alert.annotations,
+        "commonLabels": common(&alerts, |alert| &alert.labels),
+        "commonAnnotations": common(&alerts, |alert| &alert.annotations),
         "externalURL": notification.link.as_deref().map(origin).unwrap_or_default(),
-        "alerts": [member],
+        "alerts": alerts.iter().map(member).collect::<Result<Vec<_>, _>>()?,
     }))
+}
+
+fn member(alert: &Alert) -> Result<Value, Error> {
+    let mut member = serde_json::to_value(alert)?;
+    member["status"] = status(alert.resolved).into();
+    member["fingerprint"] = alert.fingerprint().into();
+    if !alert.resolved {
+        member["endsAt"] = NO_TIME.into();
+    }
+    Ok(member)
+}
+
+fn status(resolved: bool) -> &'static str {
+    if resolved { "resolved" } else { "firing" }
+}
+
+/// The pairs that all alerts share.
+fn common(
+    alerts: &[Alert],
+    pairs: fn(&Alert) -> &BTreeMap<String, String>,
+) -> BTreeMap<&String, &String> {
+    let shared = |(name, value): &(&String, &String)| {
+        alerts
+            .iter()
+            .all(|alert| pairs(alert).get(*name) == Some(*value))
+    };
+    pairs(&alerts[0]).iter().filter(shared).collect()
 }
 
 /// Scheme and host of a URL.

@@ -26,8 +26,8 @@ pub struct Config {
     pub target: String,
     /// Appended to the target's URL.
     pub path: String,
-    /// Label `alertname`.
-    pub alertname: String,
+    /// Label `alertname`; else the daemon's.
+    pub alertname: Option<String>,
     /// Field `receiver`.
     pub receiver: String,
     /// Labels added to every alert.
@@ -42,7 +42,7 @@ impl Default for Config {
             format: Format::Argus,
             target: "webhook".into(),
             path: String::new(),
-            alertname: "ArgusForecast".into(),
+            alertname: None,
             receiver: "argus".into(),
             labels: BTreeMap::new(),
             hold_secs: 900,
@@ -53,21 +53,13 @@ impl Default for Config {
 impl Config {
     /// What types cannot say.
     pub fn validate(&self) -> Result<(), Error> {
-        for (name, value) in [("target", &self.target), ("alertname", &self.alertname)] {
-            if value.is_empty() {
-                return Err(Error::new(
-                    "invalid_config",
-                    format!("config.{name} must not be empty"),
-                ));
-            }
-        }
-        if self.hold_secs < 60 {
+        if self.target.is_empty() {
             return Err(Error::new(
                 "invalid_config",
-                "config.hold_secs must be at least 60",
+                "config.target must not be empty",
             ));
         }
-        Ok(())
+        self.alert_settings().validate()
     }
 
     /// The part that makes alerts.

@@ -112,8 +112,11 @@ mod tests {
         assert_eq!(body["status"], "firing");
         assert_eq!(body["receiver"], "night-shift");
         assert_eq!(body["truncatedAlerts"], 0);
-        assert_eq!(body["groupLabels"], json!({ "alertname": "ArgusForecast" }));
-        assert_eq!(body["groupKey"], "{}:{alertname=\"ArgusForecast\"}");
+        assert_eq!(
+            body["groupLabels"],
+            json!({ "alertname": "ArgusForecastBreach" })
+        );
+        assert_eq!(body["groupKey"], "{}:{alertname=\"ArgusForecastBreach\"}");
         assert_eq!(body["externalURL"], "http://argus.example");
         let alert = &body["alerts"][0];
         assert_eq!(alert["status"], "firing");
@@ -137,6 +140,24 @@ mod tests {
         assert_eq!(body["status"], "resolved");
         assert_eq!(body["alerts"][0]["status"], "resolved");
         assert_eq!(body["alerts"][0]["endsAt"], "2026-02-03T04:05:06.789Z");
+    }
+
+    #[test]
+    fn alertmanager_body_of_a_changed_severity() {
+        let mut notification = testing::notification();
+        notification.event = "severity_changed".into();
+        let body = deliver(json!({ "format": "alertmanager" }), &notification).last_json();
+        assert_eq!(body["status"], "firing");
+        let member = |i: usize| {
+            (
+                &body["alerts"][i]["labels"]["severity"],
+                &body["alerts"][i]["status"],
+            )
+        };
+        assert_eq!(member(0), (&json!("critical"), &json!("firing")));
+        assert_eq!(member(1), (&json!("warning"), &json!("resolved")));
+        assert_eq!(body["commonLabels"]["server"], "db-01");
+        assert!(body["commonLabels"].get("severity").is_none());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a call costs. Prints; run in release:
 //! `cargo test --release -p argus-plugin-host --test it -- --ignored --nocapture cost`.
 
+#![expect(clippy::print_stderr, reason = "a measurement is there to be read")]
+
 use std::time::Instant;
 
 use argus_plugin_host::SinkNotification;

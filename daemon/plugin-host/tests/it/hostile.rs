@@ -44,7 +44,7 @@ async fn endless_loops() {
 #[tokio::test]
 async fn hunger_for_memory() {
     let error = provoke(json!({ "behaviour": "allocate" })).await;
-    check(&error, "memory_exceeded", "32 MiB");
+    check(&error, "memory_exceeded", "32 MB");
 }
 
 #[tokio::test]
@@ -176,7 +176,10 @@ async fn memory_comes_back() {
     let grown = resident_bytes().saturating_sub(before);
     assert!(grown < 24 << 20, "grew by {grown} bytes over 40 calls");
     let high_water = greedy.status().memory_high_water_bytes;
-    assert!((30 << 20..=32 << 20).contains(&high_water), "{high_water}");
+    assert!(
+        (30_000_000..=32_000_000).contains(&high_water),
+        "{high_water}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

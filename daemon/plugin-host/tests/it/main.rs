@@ -6,5 +6,6 @@ mod cost;
 mod hostile;
 mod http;
 mod lifecycle;
+mod real;
 mod shipped;
 mod support;

@@ -55,7 +55,7 @@ pub async fn load(host: &Arc<PluginHost>, spec: PluginSpec) -> Arc<Plugin> {
 /// The hostile sink with one behaviour and limits that keep tests short.
 pub fn hostile(config: Value) -> PluginSpec {
     let mut spec = spec("hostile", config);
-    spec.limits.memory_bytes = 32 << 20;
+    spec.limits.memory_bytes = 32_000_000;
     spec.limits.compute = Duration::from_millis(100);
     spec.limits.timeout = Duration::from_millis(1500);
     spec
