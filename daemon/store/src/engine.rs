@@ -93,18 +93,35 @@ pub(crate) fn file_opener() -> Opener {
     })
 }
 
-/// What one checkpoint changes besides cutting the log.
-#[derive(Debug, Default)]
-pub(crate) struct Changes {
-    /// Frames of heads by entity id.
-    pub(crate) heads: Vec<(u64, Vec<u8>)>,
-    /// Frames of blocks.
-    pub(crate) blocks: Vec<((u64, i64), Vec<u8>)>,
-    /// Heads of retired entities.
-    pub(crate) removed_heads: Vec<u64>,
-    /// Blocks that left their window or belong to a retired entity.
-    pub(crate) removed_blocks: Vec<(u64, i64)>,
+/// What the database says of itself.
+#[derive(Debug)]
+pub(crate) struct StoredMeta {
+    /// Its format version.
+    pub(crate) format: u32,
+    /// Frame of its [`Meta`]; `None` is damage.
+    pub(crate) state: Option<Vec<u8>>,
 }
+
+/// A value that a checkpoint writes, in its frame.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Saved<'a> {
+    /// Head of an entity, by id.
+    Head(u64, &'a [u8]),
+    /// Block of an entity, by id and index.
+    Block((u64, i64), &'a [u8]),
+}
+
+/// What a checkpoint removes besides the log.
+#[derive(Debug, Default)]
+pub(crate) struct Removed {
+    /// Heads of retired entities.
+    pub(crate) heads: Vec<u64>,
+    /// Blocks that left their window or belong to a retired entity.
+    pub(crate) blocks: Vec<(u64, i64)>,
+}
+
+/// Where a checkpoint's values go, one by one: all of them together may be as large as all windows.
+pub(crate) type Sink<'a> = &'a mut dyn FnMut(Saved<'_>) -> Result<(), redb::Error>;
 
 /// The database, opened again whenever it failed.
 pub(crate) struct Engine {
@@ -143,24 +160,30 @@ impl Engine {
         Ok(())
     }
 
-    /// Writes a checkpoint: changed windows, the new state, and no log up to it; all of it or nothing.
-    pub(crate) fn checkpoint(&mut self, changes: &Changes, meta: &Meta) -> Result<(), EngineError> {
+    /// Writes a checkpoint: what `save` gives, the new state, and no log up to it; all of it or nothing.
+    pub(crate) fn checkpoint(
+        &mut self,
+        meta: &Meta,
+        removed: &Removed,
+        save: impl FnOnce(Sink<'_>) -> Result<(), redb::Error>,
+    ) -> Result<(), EngineError> {
         self.commit(|transaction| {
             let mut heads = transaction.open_table(HEADS)?;
             let mut blocks = transaction.open_table(BLOCKS)?;
             // Removals first: a damaged block may be dropped and begun anew by the same checkpoint.
-            for id in &changes.removed_heads {
+            for id in &removed.heads {
                 heads.remove(id)?;
             }
-            for key in &changes.removed_blocks {
+            for key in &removed.blocks {
                 blocks.remove(key)?;
             }
-            for (id, frame) in &changes.heads {
-                heads.insert(id, frame.as_slice())?;
-            }
-            for (key, frame) in &changes.blocks {
-                blocks.insert(key, frame.as_slice())?;
-            }
+            save(&mut |value| {
+                match value {
+                    Saved::Head(id, frame) => drop(heads.insert(id, frame)?),
+                    Saved::Block(key, frame) => drop(blocks.insert(key, frame)?),
+                }
+                Ok(())
+            })?;
             transaction
                 .open_table(LOG)?
                 .retain_in(..=meta.checkpoint, |_, _| false)?;
@@ -172,7 +195,7 @@ impl Engine {
     }
 
     /// Format version and state; `None` for a new database.
-    pub(crate) fn read_meta(&mut self) -> Result<Option<(u32, Option<Vec<u8>>)>, EngineError> {
+    pub(crate) fn read_meta(&mut self) -> Result<Option<StoredMeta>, EngineError> {
         self.read(|transaction| {
             let Some(table) = existing(transaction.open_table(META))? else {
                 return Ok(None);
@@ -184,10 +207,8 @@ impl Engine {
                 .value()
                 .first_chunk()
                 .map_or(0, |bytes| u32::from_le_bytes(*bytes));
-            Ok(Some((
-                format,
-                table.get(STATE_KEY)?.map(|state| state.value().to_vec()),
-            )))
+            let state = table.get(STATE_KEY)?.map(|state| state.value().to_vec());
+            Ok(Some(StoredMeta { format, state }))
         })
     }
 

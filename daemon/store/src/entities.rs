@@ -1,5 +1,6 @@
 //! All windows in memory, by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use argus_schema::{EntityName, Record};
@@ -7,9 +8,10 @@ use argus_schema::{EntityName, Record};
 use crate::codec::frame::{self, Header, Kind};
 use crate::codec::group::Operation;
 use crate::codec::{DecodeError, Put, Take};
-use crate::engine::Changes;
+use crate::cursor::Cursor;
+use crate::engine::{Removed, Saved, Sink};
 use crate::view::EntityView;
-use crate::window::{Applied, BlockRef, Window, WindowConfig};
+use crate::window::{Applied, BlockRef, Row, Window, WindowConfig};
 
 /// One entity.
 #[derive(Debug)]
@@ -30,8 +32,12 @@ pub(crate) struct Entities {
     config: WindowConfig,
     by_name: BTreeMap<EntityName, Entity>,
     pub(crate) next_id: u64,
-    doomed_heads: Vec<u64>,
-    doomed_blocks: Vec<(u64, i64)>,
+    cursors: BTreeMap<EntityName, Cursor>,
+    removed: Removed,
+    /// Rows of retired entities that history still lacks.
+    orphans: Vec<(EntityName, Row)>,
+    /// Rows that history lacks, all together.
+    waiting_rows: usize,
 }
 
 impl Entities {
@@ -40,8 +46,10 @@ impl Entities {
             config,
             by_name: BTreeMap::new(),
             next_id: 1,
-            doomed_heads: Vec::new(),
-            doomed_blocks: Vec::new(),
+            cursors: BTreeMap::new(),
+            removed: Removed::default(),
+            orphans: Vec::new(),
+            waiting_rows: 0,
         }
     }
 
@@ -70,13 +78,13 @@ impl Entities {
     /// Has the next checkpoint remove a head that is of no use.
     pub(crate) fn doom_head(&mut self, id: u64) {
         self.next_id = self.next_id.max(id + 1);
-        self.doomed_heads.push(id);
+        self.removed.heads.push(id);
     }
 
     /// Has the next checkpoint remove a block that is of no use.
     pub(crate) fn doom_block(&mut self, id: u64, block: i64) {
         self.next_id = self.next_id.max(id + 1);
-        self.doomed_blocks.push((id, block));
+        self.removed.blocks.push((id, block));
     }
 
     /// Applies what a durable group says. `arrived_ms` is the wall clock when it was written.
@@ -87,6 +95,10 @@ impl Entities {
         arrived_ms: i64,
     ) -> Option<Applied> {
         match operation {
+            Operation::Cursor(cursor) => {
+                self.set_cursor(cursor.clone());
+                None
+            }
             Operation::Record(record) => self.apply_record(record, sequence, arrived_ms),
             Operation::Retire(name) => {
                 if self
@@ -95,13 +107,35 @@ impl Entities {
                     .is_some_and(|entity| entity.saved_at < sequence)
                     && let Some(entity) = self.by_name.remove(name)
                 {
-                    self.doomed_heads.push(entity.id);
-                    self.doomed_blocks
-                        .extend(entity.window.all_blocks().map(|block| (entity.id, block)));
+                    self.bury(name, &entity);
                 }
                 None
             }
         }
+    }
+
+    /// Takes a source's newest position.
+    pub(crate) fn set_cursor(&mut self, cursor: Cursor) {
+        self.cursors.insert(cursor.source_name().clone(), cursor);
+    }
+
+    /// Newest position of a source.
+    pub(crate) fn cursor(&self, source: &EntityName) -> Option<&Cursor> {
+        self.cursors.get(source)
+    }
+
+    /// Newest positions of all sources.
+    pub(crate) fn cursors(&self) -> Vec<Cursor> {
+        self.cursors.values().cloned().collect()
+    }
+
+    /// Leaves of a retired entity what a checkpoint has to remove, and what history still lacks.
+    fn bury(&mut self, name: &EntityName, entity: &Entity) {
+        self.removed.heads.push(entity.id);
+        let blocks = entity.window.all_blocks().map(|block| (entity.id, block));
+        self.removed.blocks.extend(blocks);
+        let rows = entity.window.unwritten_rows(i64::MAX).map(Cow::into_owned);
+        self.orphans.extend(rows.map(|row| (name.clone(), row)));
     }
 
     fn apply_record(&mut self, record: &Record, sequence: u64, arrived_ms: i64) -> Option<Applied> {
@@ -126,16 +160,21 @@ impl Entities {
         }
         entity.dirty = true;
         entity.arrived_ms = entity.arrived_ms.max(arrived_ms);
-        Some(entity.window.apply(record))
+        let rows_before = entity.window.folded_rows();
+        let applied = entity.window.apply(record);
+        self.waiting_rows += entity.window.folded_rows() - rows_before;
+        Some(applied)
     }
 
-    /// What a checkpoint has to write. `written_before_ms`: open bins that end before it are in history by then.
-    pub(crate) fn changes(&self, sequence: u64, written_before_ms: i64) -> Changes {
-        let mut changes = Changes::default();
-        for (name, entity) in &self.by_name {
-            if !entity.is_dirty(written_before_ms) {
-                continue;
-            }
+    /// Gives a checkpoint what it has to write. `written_before_ms`: open bins that end before it are in history by then.
+    pub(crate) fn save(
+        &self,
+        sequence: u64,
+        written_before_ms: i64,
+        sink: Sink<'_>,
+    ) -> Result<(), redb::Error> {
+        let dirty = self.by_name.iter();
+        for (name, entity) in dirty.filter(|(_, entity)| entity.is_dirty(written_before_ms)) {
             let header = Header {
                 kind: Kind::Head,
                 key: entity.id,
@@ -147,46 +186,90 @@ impl Entities {
                 out.put_signed(entity.arrived_ms);
                 entity.window.encode_head(out, sequence, written_before_ms);
             });
-            changes.heads.push((entity.id, head));
+            sink(Saved::Head(entity.id, &head))?;
             for block in entity.window.unsaved_blocks() {
                 let header = Header {
                     kind: Kind::Block,
-                    key: entity.id,
                     block: block.index(),
-                    sequence,
+                    ..header
                 };
-                changes.blocks.push((
-                    (entity.id, block.index()),
-                    frame::seal(header, |out| block.encode(out)),
-                ));
+                let frame = frame::seal(header, |out| block.encode(out));
+                sink(Saved::Block((entity.id, block.index()), &frame))?;
             }
-            changes.removed_blocks.extend(
-                entity
-                    .window
-                    .expired_blocks()
-                    .iter()
-                    .map(|&block| (entity.id, block)),
-            );
         }
-        changes.removed_heads.extend(&self.doomed_heads);
-        changes.removed_blocks.extend(&self.doomed_blocks);
-        changes
+        Ok(())
+    }
+
+    /// What a checkpoint has to remove.
+    pub(crate) fn removed(&self) -> Removed {
+        let expired = self.by_name.values().flat_map(|entity| {
+            entity
+                .window
+                .expired_blocks()
+                .iter()
+                .map(|&block| (entity.id, block))
+        });
+        let blocks = self.removed.blocks.iter().copied().chain(expired).collect();
+        Removed {
+            heads: self.removed.heads.clone(),
+            blocks,
+        }
+    }
+
+    /// Rows that a checkpoint has to add to history.
+    pub(crate) fn unwritten_rows(
+        &self,
+        written_before_ms: i64,
+    ) -> impl Iterator<Item = (&EntityName, Cow<'_, Row>)> {
+        let orphans = self
+            .orphans
+            .iter()
+            .map(|(name, row)| (name, Cow::Borrowed(row)));
+        let known = self.by_name.iter().flat_map(move |(name, entity)| {
+            entity
+                .window
+                .unwritten_rows(written_before_ms)
+                .map(move |row| (name, row))
+        });
+        orphans.chain(known)
+    }
+
+    /// Rows of an entity from bin `first` to `last` that history may lack or have in an older state; oldest first.
+    pub(crate) fn rows_in(&self, name: &EntityName, first: i64, last: i64) -> Vec<Row> {
+        let orphans = self
+            .orphans
+            .iter()
+            .filter(|(of, row)| of == name && (first..=last).contains(&row.bin));
+        let mut rows: Vec<Row> = orphans.map(|(_, row)| row.clone()).collect();
+        rows.extend(
+            self.by_name
+                .get(name)
+                .into_iter()
+                .flat_map(|entity| entity.window.rows_in(first, last)),
+        );
+        rows
+    }
+
+    /// Rows in memory only because no checkpoint was made since.
+    pub(crate) fn waiting_rows(&self) -> usize {
+        self.waiting_rows + self.orphans.len()
     }
 
     /// Whether a checkpoint would write anything.
     pub(crate) fn has_changes(&self, written_before_ms: i64) -> bool {
-        let doomed = !self.doomed_heads.is_empty() || !self.doomed_blocks.is_empty();
-        doomed
+        let removed = !self.removed.heads.is_empty() || !self.removed.blocks.is_empty();
+        removed
             || self
                 .by_name
                 .values()
                 .any(|entity| entity.is_dirty(written_before_ms))
     }
 
-    /// Marks what [`Entities::changes`] gave as saved.
+    /// Marks what a checkpoint wrote as saved.
     pub(crate) fn mark_saved(&mut self, sequence: u64, written_before_ms: i64) {
-        self.doomed_heads.clear();
-        self.doomed_blocks.clear();
+        self.removed = Removed::default();
+        self.orphans.clear();
+        self.waiting_rows = 0;
         for entity in self.by_name.values_mut() {
             if entity.is_dirty(written_before_ms) {
                 entity.window.mark_saved(sequence);

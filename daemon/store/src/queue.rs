@@ -7,6 +7,7 @@ use argus_schema::{EntityName, Record};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
+use crate::cursor::Cursor;
 use crate::errors::{AppendError, Refusal};
 
 /// Answer to an append: one verdict per record, in order.
@@ -18,6 +19,7 @@ pub(crate) enum Job {
     /// Check, log, apply.
     Append {
         records: Vec<Record>,
+        cursor: Option<Cursor>,
         answer: oneshot::Sender<Verdicts>,
     },
     /// Forget an entity; the answer says whether it was known.

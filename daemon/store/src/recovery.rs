@@ -9,7 +9,7 @@ use argus_schema::{EntityName, Schema};
 use crate::codec::frame::{self, Header, Kind};
 use crate::codec::{DecodeError, group};
 use crate::config::StoreConfig;
-use crate::engine::{Changes, Engine, EngineError, FORMAT, Meta, Opener};
+use crate::engine::{Engine, EngineError, FORMAT, Meta, Opener, Removed, StoredMeta};
 use crate::entities::{Entities, Entity};
 use crate::errors::OpenError;
 use crate::salvage::Salvage;
@@ -69,7 +69,9 @@ impl Recovery<'_> {
 
     fn load(&mut self, opened: Result<Engine, EngineError>) -> Result<Recovered, Trouble> {
         let mut engine = opened.map_err(|error| self.trouble(error))?;
-        let Some((format, state)) = engine.read_meta().map_err(|error| self.trouble(error))? else {
+        let Some(StoredMeta { format, state }) =
+            engine.read_meta().map_err(|error| self.trouble(error))?
+        else {
             return self.begin(engine, 0).map_err(Trouble::Open);
         };
         if format > FORMAT {
@@ -127,7 +129,7 @@ impl Recovery<'_> {
             ..Meta::new(self.schema, self.config.step_secs)
         };
         engine
-            .checkpoint(&Changes::default(), &meta)
+            .checkpoint(&meta, &Removed::default(), |_| Ok(()))
             .map_err(|error| self.refusal(error))?;
         engine.acknowledge(sequence);
         self.report.fresh = true;
@@ -317,6 +319,9 @@ impl Loading {
         let config = window_config(config, meta.metrics.len());
         let mut entities = Entities::new(config);
         entities.next_id = meta.next_id;
+        meta.cursors
+            .iter()
+            .for_each(|cursor| entities.set_cursor(cursor.clone()));
         let (waiting, damaged) = (HashMap::new(), Vec::new());
         Self {
             config,

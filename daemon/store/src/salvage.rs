@@ -140,7 +140,12 @@ impl Salvage {
             newest_sequence: checkpoint,
             ..Yield::default()
         };
-        entities.next_id = self.meta().map_or(1, |meta| meta.next_id);
+        if let Some(meta) = self.meta() {
+            entities.next_id = meta.next_id;
+            meta.cursors
+                .iter()
+                .for_each(|cursor| entities.set_cursor(cursor.clone()));
+        }
         for (&id, heads) in &self.heads {
             let retired = self
                 .meta()
@@ -251,10 +256,8 @@ impl Salvage {
                 yielded.groups += 1;
             }
             for operation in &operations {
-                let known = entities.get(operation.entity()).is_some();
-                if sequence > yielded.checkpoint
-                    || known && matches!(operation, Operation::Record(_))
-                {
+                let known = matches!(operation, Operation::Record(record) if entities.get(&record.entity).is_some());
+                if sequence > yielded.checkpoint || known {
                     yielded.records +=
                         u64::from(entities.apply(operation, sequence, written_ms).is_some());
                 }

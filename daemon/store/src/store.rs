@@ -11,11 +11,12 @@ use argus_schema::{EntityName, Record, Schema};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
 
+use crate::cursor::Cursor;
 use crate::disk::{self, DiskGuard, FreeBytes};
 use crate::engine::{self, Opener};
 use crate::errors::{AppendError, HistoryError, OpenError, Refusal};
 use crate::history::{History, Limits};
-use crate::queue::{Ending, Job, Queue};
+use crate::queue::{Ending, Job, Queue, Verdicts};
 use crate::recovery::{Recovered, Recovery};
 use crate::shared::Shared;
 use crate::view::{Context, EntityView, HistoryQuery, HistoryRow, RecoveryReport, StoreStats};
@@ -151,6 +152,7 @@ impl Store {
             sequence,
             log_bytes,
             next_checkpoint,
+            retries: false,
             maintenance,
         };
         if repaired {
@@ -205,15 +207,39 @@ impl Store {
         if records.is_empty() {
             return Ok(Vec::new());
         }
+        self.send(records, None).await
+    }
+
+    /// Like [`Store::append`], and makes the source's position durable together with the records: both or neither.
+    ///
+    /// # Errors
+    /// See [`AppendError`]; then nothing of the batch was stored, and the position is the old one.
+    pub async fn append_from(
+        &self,
+        records: Vec<Record>,
+        cursor: Cursor,
+    ) -> Result<Vec<Result<(), Refusal>>, AppendError> {
+        self.send(records, Some(cursor)).await
+    }
+
+    /// The newest durable position of a source.
+    pub fn cursor(&self, source: &str) -> Option<Cursor> {
+        let source = EntityName::new(source).ok()?;
+        self.shared.entities.read().cursor(&source).cloned()
+    }
+
+    async fn send(&self, records: Vec<Record>, cursor: Option<Cursor>) -> Verdicts {
         let (answer, answered) = oneshot::channel();
-        self.shared
-            .queue
-            .push(Job::Append { records, answer })
-            .inspect_err(|error| {
-                if matches!(error, AppendError::QueueFull { .. }) {
-                    self.shared.counters.lock().queue_full += 1;
-                }
-            })?;
+        let job = Job::Append {
+            records,
+            cursor,
+            answer,
+        };
+        self.shared.queue.push(job).inspect_err(|error| {
+            if matches!(error, AppendError::QueueFull { .. }) {
+                self.shared.counters.lock().queue_full += 1;
+            }
+        })?;
         answered.await.unwrap_or(Err(AppendError::Closed))
     }
 
@@ -290,12 +316,11 @@ impl Store {
         let first = query.from_ms.saturating_sub(1).div_euclid(step_ms) + 1;
         let last = query.to_ms.saturating_sub(1).div_euclid(step_ms);
         // Memory before files: a checkpoint in between then shows its bins twice, never not at all.
-        let resident = {
-            let entities = self.shared.entities.read();
-            entities
-                .get(&query.entity)
-                .map_or_else(Vec::new, |entity| entity.window.rows_in(first, last))
-        };
+        let resident = self
+            .shared
+            .entities
+            .read()
+            .rows_in(&query.entity, first, last);
         self.shared.history.query(query, resident)
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::codec::frame::{self, Header, Kind};
 use crate::codec::group::{self, Operation};
+use crate::cursor::Cursor;
 use crate::disk::DiskGuard;
 use crate::engine::{Engine, EngineError};
 use crate::errors::{AppendError, Refusal};
@@ -27,6 +28,8 @@ use crate::window::{Staged, Window};
 const GROUP_RECORDS: usize = 16_384;
 /// How often the writer looks at the clock while nothing arrives.
 const TICK: Duration = Duration::from_secs(1);
+/// Rows on their way into history that memory holds at most, give or take a group; some 50 MB of a server's rows.
+const WAITING_ROWS: usize = 200_000;
 /// Wait after a failed checkpoint.
 const CHECKPOINT_RETRY: Duration = Duration::from_secs(10);
 /// Entities that one tick retires at most.
@@ -41,6 +44,8 @@ pub(crate) struct Writer {
     pub(crate) sequence: u64,
     pub(crate) log_bytes: u64,
     pub(crate) next_checkpoint: Instant,
+    /// Whether the last checkpoint that was due failed.
+    pub(crate) retries: bool,
     /// Tells the maintenance thread that a checkpoint was made.
     pub(crate) maintenance: std::sync::mpsc::SyncSender<()>,
 }
@@ -71,7 +76,15 @@ impl Writer {
         let mut appends = Vec::new();
         for job in jobs {
             match job {
-                Job::Append { records, answer } => appends.push((records, answer)),
+                Job::Append {
+                    records,
+                    cursor,
+                    answer,
+                } => appends.push(Batch {
+                    records,
+                    cursor,
+                    answer,
+                }),
                 Job::Retire { name, answer } => {
                     let _ = answer.send(self.retire(name));
                 }
@@ -95,7 +108,10 @@ impl Writer {
         let (log_limit, forget_after_days) =
             (config.checkpoint_log_bytes, config.forget_after_days);
         let now = Instant::now();
-        let due = self.log_bytes >= log_limit || now >= self.next_checkpoint;
+        let is_large = self.log_bytes >= log_limit
+            || self.shared.entities.read().waiting_rows() >= WAITING_ROWS;
+        // After a failure only time counts, or a full disk would be tried at every turn.
+        let due = now >= self.next_checkpoint || is_large && !self.retries;
         if !due || self.disk.is_full() {
             return;
         }
@@ -103,30 +119,39 @@ impl Writer {
             self.forget(i64::from(forget_after_days));
         }
         let retry = match self.checkpoint() {
-            Ok(()) => return,
+            Ok(()) => {
+                self.retries = false;
+                return;
+            }
             Err(problem) => {
                 tracing::warn!(%problem, "checkpoint failed; it is tried again in {} s", CHECKPOINT_RETRY.as_secs());
                 CHECKPOINT_RETRY
             }
         };
         self.next_checkpoint = now + retry;
+        self.retries = true;
     }
 
-    fn append(&mut self, appends: Vec<(Vec<Record>, oneshot::Sender<Verdicts>)>) {
+    fn append(&mut self, appends: Vec<Batch>) {
         if self.disk.is_full() {
             let error = AppendError::DiskFull {
                 min_free_bytes: self.shared.config.min_free_bytes,
             };
-            return self.refuse_all(appends.into_iter().map(|(_, answer)| answer), &error);
+            return self.refuse_all(appends.into_iter().map(|batch| batch.answer), &error);
         }
         let now_ms = self.shared.clock.now_ms();
         let mut operations =
-            Vec::with_capacity(appends.iter().map(|(records, _)| records.len()).sum());
+            Vec::with_capacity(appends.iter().map(|batch| batch.records.len() + 1).sum());
         let mut answers = Vec::with_capacity(appends.len());
         {
             let entities = self.shared.entities.read();
             let mut check = Check::new(&self.shared, &entities, now_ms);
-            for (records, answer) in appends {
+            for Batch {
+                records,
+                cursor,
+                answer,
+            } in appends
+            {
                 let mut verdicts = Vec::with_capacity(records.len());
                 for record in records {
                     let verdict = check.record(&record);
@@ -135,6 +160,7 @@ impl Writer {
                     }
                     verdicts.push(verdict);
                 }
+                operations.extend(cursor.map(Operation::Cursor));
                 answers.push((verdicts, answer));
             }
         }
@@ -225,15 +251,16 @@ impl Writer {
         self.sequence = sequence;
         self.log_bytes += bytes.len() as u64;
 
-        let (mut accepted, mut late, mut retired) = (0, 0, 0);
+        let retired = operations
+            .iter()
+            .filter(|operation| matches!(operation, Operation::Retire(_)))
+            .count() as u64;
+        let (mut accepted, mut late) = (0, 0);
         let mut entities = self.shared.entities.write();
         for operation in operations {
-            match entities.apply(operation, sequence, now_ms) {
-                Some(applied) => {
-                    accepted += 1;
-                    late += u64::from(applied.late);
-                }
-                None => retired += 1,
+            if let Some(applied) = entities.apply(operation, sequence, now_ms) {
+                accepted += 1;
+                late += u64::from(applied.late);
             }
         }
         let known = entities.len() as u64;
@@ -264,6 +291,13 @@ impl Writer {
             AppendError::Io(error.to_string())
         }
     }
+}
+
+/// One append on its way into a group.
+struct Batch {
+    records: Vec<Record>,
+    cursor: Option<Cursor>,
+    answer: oneshot::Sender<Verdicts>,
 }
 
 /// Checks records against the windows and those accepted earlier in the same group.

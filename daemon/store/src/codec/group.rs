@@ -4,10 +4,11 @@
 //! group  := written_ms (signed) names operations
 //! names  := count, text…                       each entity named once per group
 //! operations := count, operation…
-//! operation := 0 record | 1 retire
+//! operation := 0 record | 1 retire | 2 cursor
 //! record := name index, time (signed, relative to the record before), flags,
 //!           [status] [profile] [cores f32], mask of metrics present, f32 for each
 //! retire := name index
+//! cursor := name index of the source, length, bytes
 //! ```
 //! A group needs nothing from another one to be read: one that is lost takes only its own records with it.
 
@@ -16,9 +17,11 @@ use std::collections::HashMap;
 use argus_schema::{EntityName, Record};
 
 use super::{DecodeError, Put, Take};
+use crate::cursor::Cursor;
 
 const RECORD: u8 = 0;
 const RETIRE: u8 = 1;
+const CURSOR: u8 = 2;
 const HAS_STATUS: u8 = 1;
 const HAS_PROFILE: u8 = 2;
 const HAS_CORES: u8 = 4;
@@ -30,13 +33,17 @@ pub(crate) enum Operation {
     Record(Record),
     /// An entity's window is forgotten.
     Retire(EntityName),
+    /// A source has been read up to here.
+    Cursor(Cursor),
 }
 
 impl Operation {
-    pub(crate) fn entity(&self) -> &EntityName {
+    /// The entity, or the source, that it is about.
+    fn name(&self) -> &EntityName {
         match self {
             Self::Record(record) => &record.entity,
             Self::Retire(name) => name,
+            Self::Cursor(cursor) => cursor.source_name(),
         }
     }
 }
@@ -46,8 +53,8 @@ pub(crate) fn encode(out: &mut Vec<u8>, written_ms: i64, operations: &[Operation
     let mut index_of: HashMap<&EntityName, u64> = HashMap::new();
     let mut names = Vec::new();
     for operation in operations {
-        index_of.entry(operation.entity()).or_insert_with(|| {
-            names.push(operation.entity());
+        index_of.entry(operation.name()).or_insert_with(|| {
+            names.push(operation.name());
             names.len() as u64 - 1
         });
     }
@@ -59,11 +66,17 @@ pub(crate) fn encode(out: &mut Vec<u8>, written_ms: i64, operations: &[Operation
     out.put_varint(operations.len() as u64);
     let mut previous_ms = written_ms;
     for operation in operations {
-        let index = index_of.get(operation.entity()).copied().unwrap_or(0);
+        let index = index_of.get(operation.name()).copied().unwrap_or(0);
         match operation {
             Operation::Retire(_) => {
                 out.put_u8(RETIRE);
                 out.put_varint(index);
+            }
+            Operation::Cursor(cursor) => {
+                out.put_u8(CURSOR);
+                out.put_varint(index);
+                out.put_varint(cursor.position().len() as u64);
+                out.put_bytes(cursor.position());
             }
             Operation::Record(record) => {
                 out.put_u8(RECORD);
@@ -130,6 +143,11 @@ pub(crate) fn decode(payload: &[u8], metrics: usize) -> Result<(i64, Vec<Operati
             .clone();
         match tag {
             RETIRE => operations.push(Operation::Retire(name)),
+            CURSOR => {
+                let length = take.count(1)?;
+                let position = take.bytes(length)?.into();
+                operations.push(Operation::Cursor(Cursor::from_parts(name, position)));
+            }
             RECORD => {
                 let time_ms = previous_ms.wrapping_add(take.signed()?);
                 previous_ms = time_ms;
@@ -215,9 +233,12 @@ mod tests {
                 values,
             })
         });
+        let cursor = ("[a-z]{1,3}", proptest::collection::vec(any::<u8>(), 0..9)).prop_map(
+            |(source, position)| Operation::Cursor(Cursor::new(&source, position).expect("legal")),
+        );
         let retire =
             "[a-z]{1,3}".prop_map(|name| Operation::Retire(EntityName::new(&name).expect("legal")));
-        prop_oneof![9 => record, 1 => retire]
+        prop_oneof![9 => record, 1 => retire, 1 => cursor]
     }
 
     proptest! {

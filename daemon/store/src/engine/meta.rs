@@ -4,6 +4,7 @@ use argus_schema::Schema;
 
 use crate::codec::frame::{self, Header, Kind};
 use crate::codec::{DecodeError, Put, Take};
+use crate::cursor::Cursor;
 
 /// State as of the newest checkpoint, and the settings that cannot change under the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct Meta {
     pub(crate) schema_id: String,
     pub(crate) schema_version: u32,
     pub(crate) metrics: Vec<String>,
+    /// How far each source has been read.
+    pub(crate) cursors: Vec<Cursor>,
     /// Ids of all entities, ascending. Only salvage needs them: pages of retired entities may outlive these.
     pub(crate) entities: Vec<u64>,
 }
@@ -34,6 +37,7 @@ impl Meta {
                 .iter()
                 .map(|metric| metric.name.clone())
                 .collect(),
+            cursors: Vec::new(),
             entities: Vec::new(),
         }
     }
@@ -53,6 +57,12 @@ impl Meta {
             out.put_varint(u64::from(self.schema_version));
             out.put_varint(self.metrics.len() as u64);
             self.metrics.iter().for_each(|name| out.put_text(name));
+            out.put_varint(self.cursors.len() as u64);
+            for cursor in &self.cursors {
+                out.put_text(cursor.source());
+                out.put_varint(cursor.position().len() as u64);
+                out.put_bytes(cursor.position());
+            }
             out.put_varint(self.entities.len() as u64);
             let mut previous = 0;
             for &id in &self.entities {
@@ -76,6 +86,13 @@ impl Meta {
         let metrics = (0..take.count(1)?)
             .map(|_| take.text().map(str::to_owned))
             .collect::<Result<_, DecodeError>>()?;
+        let mut cursors = Vec::new();
+        for _ in 0..take.count(2)? {
+            let source = take.text()?;
+            let length = take.count(1)?;
+            let cursor = Cursor::new(source, take.bytes(length)?);
+            cursors.push(cursor.map_err(|_| DecodeError("a cursor is impossible"))?);
+        }
         let mut previous = 0u64;
         let mut entities = Vec::new();
         for _ in 0..take.count(1)? {
@@ -90,6 +107,7 @@ impl Meta {
             schema_id,
             schema_version,
             metrics,
+            cursors,
             entities,
         })
     }

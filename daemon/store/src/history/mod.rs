@@ -133,7 +133,7 @@ impl History {
             .unwrap_or(0)
     }
 
-    /// Writes rows (sorted by entity, then bin) as parts of the checkpoint `sequence`, durable but not yet visible.
+    /// Writes rows as parts of the checkpoint `sequence`, durable but not yet visible.
     pub(crate) fn write<'a>(
         &self,
         sequence: u64,
@@ -147,7 +147,9 @@ impl History {
                 .push((name, row));
         }
         let mut parts = Vec::with_capacity(by_day.len());
-        for (day, rows) in by_day {
+        for (day, mut rows) in by_day {
+            // Stable: of two rows of one bin (the entity was retired and came back) the newer one stays behind.
+            rows.sort_by(|(name, row), (other, of)| (name, row.bin).cmp(&(other, of.bin)));
             let mut writer = self.part_writer(day, sequence, sequence)?;
             for (name, row) in rows {
                 writer.push(name, &row)?;

@@ -247,14 +247,20 @@ fn a_retired_entity_is_gone_for_good_and_its_history_stays() {
             .collect(),
     );
     checkpoint(&store);
+    accept(&store, vec![record("a", 41, 0, 7.0)]);
     assert_eq!(wait(store.retire(&name("a"))), Ok(true));
     assert_eq!(wait(store.retire(&name("a"))), Ok(false));
     assert_eq!(store.entity(&name("a")), None);
     drop(store);
     let (store, report) = open(dir.path());
     assert_eq!((report.entities, store.entity(&name("a"))), (1, None));
+    assert_eq!(
+        history_of(&store, "a").len(),
+        41,
+        "in memory until the checkpoint"
+    );
     checkpoint(&store);
-    assert_eq!(history_of(&store, "a").len(), 40);
+    assert_eq!(history_of(&store, "a").len(), 41);
     // A new entity of that name starts anew.
     accept(&store, vec![record("a", 2, 0, 5.0)]);
     store.close();

@@ -1,7 +1,7 @@
 //! Restarts in good order and without, and directories that are not ours to open.
 
 use super::*;
-use crate::OpenError;
+use crate::{Cursor, OpenError};
 
 fn filled(dir: &Path) -> Arc<Store> {
     let (store, report) = open(dir);
@@ -224,4 +224,27 @@ fn a_newer_format_is_refused_and_left_alone() {
         "{text}"
     );
     assert!(path.exists());
+}
+
+#[test]
+fn a_sources_position_is_as_durable_as_its_records() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (store, _) = open(dir.path());
+    let position = |text: &str| Cursor::new("mongo", text.as_bytes()).expect("legal");
+    assert_eq!(store.cursor("mongo"), None);
+    for bin in 0..3 {
+        let records = vec![record("a", bin, 0, 1.0)];
+        wait(store.append_from(records, position(&bin.to_string()))).expect("stored");
+    }
+    // Also where there was nothing to store, or nothing was accepted.
+    wait(store.append_from(vec![record("a", 2, 0, 1.0)], position("three"))).expect("answered");
+    drop(store);
+    let (store, _) = open(dir.path());
+    assert_eq!(store.cursor("mongo"), Some(position("three")));
+    wait(store.append_from(Vec::new(), position("four"))).expect("stored");
+    store.close();
+    let (store, _) = open(dir.path());
+    assert_eq!(store.cursor("mongo"), Some(position("four")));
+    assert_eq!(store.cursor("another"), None);
+    assert!(Cursor::new("mongo", vec![0; Cursor::MAX_POSITION_BYTES + 1]).is_err());
 }

@@ -18,8 +18,8 @@ pub(crate) enum CheckpointError {
 impl Writer {
     /// Makes a checkpoint if anything changed since the last one.
     ///
-    /// Only this thread changes windows, so they can be read without a lock held over the disk writes: readers go on
-    /// reading, and nothing moves until [`crate::entities::Entities::mark_saved`].
+    /// Only this thread changes windows, so a read lock is enough until [`crate::entities::Entities::mark_saved`]:
+    /// readers go on while the disk is written.
     pub(crate) fn checkpoint(&mut self) -> Result<(), CheckpointError> {
         let outcome = self.make_checkpoint();
         let mut counters = self.shared.counters.lock();
@@ -45,29 +45,27 @@ impl Writer {
         self.next_checkpoint = Instant::now() + Duration::from_secs(config.checkpoint_secs);
 
         let sequence = self.sequence + 1;
-        let (parts, changes, meta) = {
+        let parts = {
             let entities = self.shared.entities.read();
             if self.log_bytes == 0 && !entities.has_changes(written_before_ms) {
                 return Ok(());
             }
-            let rows = entities.iter().flat_map(|(name, entity)| {
-                entity
-                    .window
-                    .unwritten_rows(written_before_ms)
-                    .map(move |row| (name, row))
-            });
+            let rows = entities.unwritten_rows(written_before_ms);
             let parts = self.shared.history.write(sequence, rows)?;
             let meta = Meta {
                 checkpoint: sequence,
                 next_id: entities.next_id,
+                cursors: entities.cursors(),
                 entities: entities.ids(),
                 ..Meta::new(&self.shared.schema, config.step_secs)
             };
-            (parts, entities.changes(sequence, written_before_ms), meta)
+            // From here on the number is used, whether or not the commit tells that it went well.
+            self.sequence = sequence;
+            self.engine.checkpoint(&meta, &entities.removed(), |sink| {
+                entities.save(sequence, written_before_ms, sink)
+            })?;
+            parts
         };
-        // From here on the number is used, whether or not the commit tells that it went well.
-        self.sequence = sequence;
-        self.engine.checkpoint(&changes, &meta)?;
         self.engine.acknowledge(sequence);
         self.shared
             .entities
