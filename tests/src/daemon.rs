@@ -40,7 +40,12 @@ impl Daemon {
     pub fn start(setup: Setup) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let (process, url) = launch(dir.path(), &setup)?;
-        Ok(Self { url, dir, setup, process })
+        Ok(Self {
+            url,
+            dir,
+            setup,
+            process,
+        })
     }
 
     /// Kills it with SIGKILL and starts it again on the same data.
@@ -80,14 +85,23 @@ impl Daemon {
     /// # Errors
     /// When no HTTP answer comes.
     pub fn post(&self, path: &str, body: &str) -> anyhow::Result<(u16, Value)> {
-        self.post_bytes(path, body.as_bytes(), &[("content-type", "application/json")])
+        self.post_bytes(
+            path,
+            body.as_bytes(),
+            &[("content-type", "application/json")],
+        )
     }
 
     /// POST of any bytes with headers.
     ///
     /// # Errors
     /// When no HTTP answer comes.
-    pub fn post_bytes(&self, path: &str, body: &[u8], headers: &[(&str, &str)]) -> anyhow::Result<(u16, Value)> {
+    pub fn post_bytes(
+        &self,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<(u16, Value)> {
         let mut request = agent().post(format!("{}{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -114,7 +128,10 @@ impl Daemon {
         let body = serde_json::json!({ "records": records }).to_string();
         let (status, answer) = self.post("/feed/data", &body)?;
         if status != 200 || answer["accepted"] != records.len() {
-            bail!("feeding {} records answered {status}: {answer}", records.len());
+            bail!(
+                "feeding {} records answered {status}: {answer}",
+                records.len()
+            );
         }
         Ok(answer)
     }
@@ -130,16 +147,29 @@ fn agent() -> ureq::Agent {
 
 fn read(mut answer: ureq::http::Response<ureq::Body>) -> anyhow::Result<(u16, Value)> {
     let status = answer.status().as_u16();
-    let text = answer.body_mut().with_config().limit(256 << 20).read_to_string()?;
-    Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+    let text = answer
+        .body_mut()
+        .with_config()
+        .limit(256 << 20)
+        .read_to_string()?;
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
 }
 
 fn launch(dir: &Path, setup: &Setup) -> anyhow::Result<(Process, String)> {
     let config = dir.join("argus.toml");
-    let self_source = if setup.config.contains("[self_source]") { "" } else { "[self_source]\nenabled = false\n" };
+    let self_source = if setup.config.contains("[self_source]") {
+        ""
+    } else {
+        "[self_source]\nenabled = false\n"
+    };
     std::fs::write(&config, format!("{}\n{self_source}", setup.config))?;
     let mut command = Command::new(prepared("ARGUS_BIN")?);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&config);
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&config);
     command.arg("--data-dir").arg(dir.join("data"));
     if let Some(models) = &setup.models_dir {
         command.arg("--models-dir").arg(models);
@@ -151,8 +181,13 @@ fn launch(dir: &Path, setup: &Setup) -> anyhow::Result<(Process, String)> {
             bail!("the daemon ended: {}", process.output());
         }
         let output = process.output();
-        let start = output.find("http://127.0.0.1:").context("no address printed yet")?;
-        let url: String = output[start..].chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
+        let start = output
+            .find("http://127.0.0.1:")
+            .context("no address printed yet")?;
+        let url: String = output[start..]
+            .chars()
+            .take_while(|c| !c.is_whitespace() && *c != '"')
+            .collect();
         let answer = agent().get(format!("{url}/-/ready")).call()?;
         anyhow::ensure!(answer.status() == 200, "not ready: {}", answer.status());
         Ok(url)

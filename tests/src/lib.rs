@@ -20,14 +20,17 @@ use anyhow::{Context, bail};
 /// # Errors
 /// When the variable is not set, with the command that sets it.
 pub fn prepared(variable: &str) -> anyhow::Result<PathBuf> {
-    let path = std::env::var_os(variable)
-        .with_context(|| format!("{variable} is not set: run these tests with `cargo xtask test`"))?;
+    let path = std::env::var_os(variable).with_context(|| {
+        format!("{variable} is not set: run these tests with `cargo xtask test`")
+    })?;
     Ok(PathBuf::from(path))
 }
 
 /// Path of a shared data file, or `None` with a message where the checkout has no `../shared`.
 pub fn shared(relative: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared").join(relative);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../shared")
+        .join(relative);
     path.exists().then_some(path)
 }
 
@@ -35,12 +38,18 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it has not after `limit`, with the last reason it gave.
-pub fn eventually<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         match probe() {
             Ok(value) => return Ok(value),
-            Err(error) if Instant::now() >= deadline => bail!("{what} did not happen in {limit:?}: {error:#}"),
+            Err(error) if Instant::now() >= deadline => {
+                bail!("{what} did not happen in {limit:?}: {error:#}")
+            }
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
     }

@@ -35,7 +35,10 @@ impl Process {
 
     /// Everything it printed so far.
     pub fn output(&self) -> String {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Its process id.
@@ -60,7 +63,10 @@ impl Process {
     /// # Errors
     /// When it is still there after `limit`.
     pub fn terminate(&mut self, limit: Duration) -> anyhow::Result<i32> {
-        Command::new("kill").arg("-TERM").arg(self.id().to_string()).status()?;
+        Command::new("kill")
+            .arg("-TERM")
+            .arg(self.id().to_string())
+            .status()?;
         crate::eventually("exit after SIGTERM", limit, || {
             let status = self.child.try_wait()?.context("still running")?;
             Ok(status.code().unwrap_or(-1))

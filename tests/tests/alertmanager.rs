@@ -20,10 +20,18 @@ fn a_breach_arrives_once_and_resolves() -> anyhow::Result<()> {
          url = \"http://127.0.0.1:{port}/\"\nmethods = [\"POST\"]\n",
         plugin.display()
     );
-    let daemon = Daemon::start(Setup { config, ..Setup::default() })?;
+    let daemon = Daemon::start(Setup {
+        config,
+        ..Setup::default()
+    })?;
 
     // Event time ends about now, so that nothing is stale; memory is far past the critical threshold.
-    let mut bin = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().cast_signed() / STEP - 60;
+    let mut bin = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs()
+        .cast_signed()
+        / STEP
+        - 60;
     let mut feed_bin = |memory: f64| -> anyhow::Result<()> {
         let records = [("ppweb001", memory), ("ppweb002", 40.0)].map(|(server, mem)| {
             json!({"timestamp": bin * STEP, "server_name": server, "mem_used_pct": mem, "cpu_idle_pct": 70,
@@ -40,27 +48,40 @@ fn a_breach_arrives_once_and_resolves() -> anyhow::Result<()> {
         feed_bin(99.6)?;
         std::thread::sleep(Duration::from_millis(800));
         let alerts = alerts(port)?;
-        alerts.into_iter().next().ok_or_else(|| anyhow::anyhow!("none yet"))
+        alerts
+            .into_iter()
+            .next()
+            .ok_or_else(|| anyhow::anyhow!("none yet"))
     })?;
     assert_eq!(alert["labels"]["server"], "ppweb001", "{alert}");
-    let metrics: Vec<_> = alerts(port)?.into_iter().map(|a| a["labels"].clone()).collect();
+    let metrics: Vec<_> = alerts(port)?
+        .into_iter()
+        .map(|a| a["labels"].clone())
+        .collect();
     assert_eq!(metrics.len(), 1, "one condition, one alert: {metrics:?}");
     let active = daemon.get_ok("/alerts/active")?;
     assert_eq!(active["count"], 1, "{active}");
 
-    eventually("the alert resolved in Alertmanager", Duration::from_secs(90), || {
-        feed_bin(35.0)?;
-        std::thread::sleep(Duration::from_millis(800));
-        anyhow::ensure!(alerts(port)?.is_empty(), "still active");
-        Ok(())
-    })?;
+    eventually(
+        "the alert resolved in Alertmanager",
+        Duration::from_secs(90),
+        || {
+            feed_bin(35.0)?;
+            std::thread::sleep(Duration::from_millis(800));
+            anyhow::ensure!(alerts(port)?.is_empty(), "still active");
+            Ok(())
+        },
+    )?;
     assert_eq!(daemon.get_ok("/alerts/active")?["count"], 0);
     Ok(())
 }
 
 fn start_alertmanager(folder: &Path, port: u16) -> anyhow::Result<Process> {
     let config = folder.join("alertmanager.yml");
-    std::fs::write(&config, "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n")?;
+    std::fs::write(
+        &config,
+        "route:\n  receiver: nobody\nreceivers:\n  - name: nobody\n",
+    )?;
     let binary = prepared("ARGUS_TEST_BIN_DIR")?.join("prometheus-alertmanager");
     let process = Process::start(
         Command::new(binary)
@@ -78,5 +99,10 @@ fn start_alertmanager(folder: &Path, port: u16) -> anyhow::Result<Process> {
 
 /// Alerts that Alertmanager holds as active.
 fn alerts(port: u16) -> anyhow::Result<Vec<Value>> {
-    Ok(ureq::get(format!("http://127.0.0.1:{port}/api/v2/alerts?active=true")).call()?.body_mut().read_json()?)
+    Ok(
+        ureq::get(format!("http://127.0.0.1:{port}/api/v2/alerts?active=true"))
+            .call()?
+            .body_mut()
+            .read_json()?,
+    )
 }

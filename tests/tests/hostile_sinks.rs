@@ -31,10 +31,16 @@ fn hostile_sinks_cost_only_their_own_deliveries() -> anyhow::Result<()> {
          url = \"http://127.0.0.1:{dead}/\"\nmethods = [\"POST\"]\n",
         plugins.join("webhook.wasm").display()
     ));
-    let daemon = Daemon::start(Setup { config, ..Setup::default() })?;
+    let daemon = Daemon::start(Setup {
+        config,
+        ..Setup::default()
+    })?;
     let usual = health_p99(&daemon)?;
 
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().cast_signed();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs()
+        .cast_signed();
     let mut bin = now / STEP - 40;
     let mut feed_bin = || -> anyhow::Result<()> {
         let records: Vec<_> = (0..4)
@@ -58,16 +64,26 @@ fn hostile_sinks_cost_only_their_own_deliveries() -> anyhow::Result<()> {
     println!("/health p99: usual {usual:?}, with hostile sinks {meanwhile:?}");
 
     for behaviour in BEHAVIOURS {
-        let plugin = eventually("an error of the hostile sink", Duration::from_secs(60), || {
-            let body = daemon.get_ok("/plugins")?;
-            let plugins = body["plugins"].as_array().cloned().unwrap_or_default();
-            let plugin = plugins.into_iter().find(|p| p["name"] == behaviour).unwrap_or(Value::Null);
-            anyhow::ensure!(plugin["errors"].as_u64() > Some(0), "{behaviour}: {plugin}");
-            Ok(plugin)
-        })?;
+        let plugin = eventually(
+            "an error of the hostile sink",
+            Duration::from_secs(60),
+            || {
+                let body = daemon.get_ok("/plugins")?;
+                let plugins = body["plugins"].as_array().cloned().unwrap_or_default();
+                let plugin = plugins
+                    .into_iter()
+                    .find(|p| p["name"] == behaviour)
+                    .unwrap_or(Value::Null);
+                anyhow::ensure!(plugin["errors"].as_u64() > Some(0), "{behaviour}: {plugin}");
+                Ok(plugin)
+            },
+        )?;
         let error = plugin["last_error"].to_string();
         let version = plugin["version"].as_str().unwrap_or("no version");
-        assert!(error.contains(behaviour) && error.contains(version), "names plugin and version: {error}");
+        assert!(
+            error.contains(behaviour) && error.contains(version),
+            "names plugin and version: {error}"
+        );
     }
     assert_eq!(daemon.get_ok("/health")?["status"], "healthy");
     Ok(())

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 const KILLS: usize = 50;
 const SEED: u64 = 20_260_105;
-const SERVERS: usize = 7;
+const SERVERS: usize = 20;
+/// With 5 ms from record to record, 24 bins take 1.4 million records: more than the feeder can send.
+const SPACING_MS: i64 = 5;
 /// Records of a batch: several servers, several milliseconds, so that one group commit holds several entities.
 const BATCH: usize = 40;
 
@@ -20,7 +22,7 @@ const BATCH: usize = 40;
 fn record(number: usize) -> Value {
     let base_ms: i64 = 1_767_607_200_000;
     json!({
-        "timestamp": base_ms + i64::try_from(number).expect("small") * 90,
+        "timestamp": base_ms + i64::try_from(number).expect("small") * SPACING_MS,
         "server_name": format!("kill-{}", number % SERVERS),
         "cpu_user_pct": f64::from(u32::try_from(number % 97).expect("small")),
         "mem_used_pct": 40.5,
@@ -32,14 +34,21 @@ fn every_acknowledged_record_survives_fifty_kills() -> anyhow::Result<()> {
     println!("seed {SEED}");
     let mut rng = StdRng::seed_from_u64(SEED);
     let no_models = tempfile::tempdir()?;
-    let setup = Setup { models_dir: Some(no_models.path().to_path_buf()), ..Setup::default() };
+    let setup = Setup {
+        models_dir: Some(no_models.path().to_path_buf()),
+        ..Setup::default()
+    };
     let mut daemon = Daemon::start(setup)?;
 
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let url = Arc::new(Mutex::new(daemon.url.clone()));
     let stop = Arc::new(AtomicBool::new(false));
     let feeder = std::thread::spawn({
-        let (acknowledged, url, stop) = (Arc::clone(&acknowledged), Arc::clone(&url), Arc::clone(&stop));
+        let (acknowledged, url, stop) = (
+            Arc::clone(&acknowledged),
+            Arc::clone(&url),
+            Arc::clone(&stop),
+        );
         move || feed(&acknowledged, &url, &stop)
     });
     for _ in 0..KILLS {
@@ -51,13 +60,23 @@ fn every_acknowledged_record_survives_fifty_kills() -> anyhow::Result<()> {
     feeder.join().expect("feeder ends");
 
     let acknowledged = acknowledged.lock().expect("feeder ended").clone();
-    println!("{} records acknowledged across {KILLS} kills", acknowledged.len());
-    assert!(acknowledged.len() > KILLS * BATCH / 4, "only {} records got through", acknowledged.len());
+    println!(
+        "{} records acknowledged across {KILLS} kills",
+        acknowledged.len()
+    );
+    assert!(
+        acknowledged.len() > KILLS * BATCH / 4,
+        "only {} records got through",
+        acknowledged.len()
+    );
     for numbers in acknowledged.chunks(5_000) {
         let records: Vec<_> = numbers.iter().map(|n| record(*n)).collect();
         let (_, answer) = daemon.post("/feed/data", &json!({ "records": records }).to_string())?;
         let lost: Vec<_> = lost(&answer, numbers);
-        assert!(lost.is_empty(), "records {lost:?} were acknowledged and lost");
+        assert!(
+            lost.is_empty(),
+            "records {lost:?} were acknowledged and lost"
+        );
     }
     Ok(())
 }
@@ -66,12 +85,19 @@ fn every_acknowledged_record_survives_fifty_kills() -> anyhow::Result<()> {
 fn lost(answer: &Value, numbers: &[usize]) -> Vec<usize> {
     let mut stored = vec![false; numbers.len()];
     for error in answer["errors"].as_array().into_iter().flatten() {
-        let index = error["index"].as_u64().and_then(|i| usize::try_from(i).ok());
+        let index = error["index"]
+            .as_u64()
+            .and_then(|i| usize::try_from(i).ok());
         if let Some(slot) = index.and_then(|i| stored.get_mut(i)) {
             *slot = error["code"] == "duplicate_timestamp" && error["identical"] == true;
         }
     }
-    numbers.iter().zip(stored).filter(|(_, stored)| !stored).map(|(n, _)| *n).collect()
+    numbers
+        .iter()
+        .zip(stored)
+        .filter(|(_, stored)| !stored)
+        .map(|(n, _)| *n)
+        .collect()
 }
 
 fn feed(acknowledged: &Mutex<Vec<usize>>, url: &Mutex<String>, stop: &AtomicBool) {
@@ -82,6 +108,7 @@ fn feed(acknowledged: &Mutex<Vec<usize>>, url: &Mutex<String>, stop: &AtomicBool
         .into();
     let mut next = 0;
     while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(2));
         let numbers: Vec<usize> = (next..next + BATCH).collect();
         next += BATCH;
         let records: Vec<_> = numbers.iter().map(|n| record(*n)).collect();
@@ -90,7 +117,9 @@ fn feed(acknowledged: &Mutex<Vec<usize>>, url: &Mutex<String>, stop: &AtomicBool
             std::thread::sleep(Duration::from_millis(5));
             continue;
         };
-        let Ok(body) = answer.body_mut().read_json::<Value>() else { continue };
+        let Ok(body) = answer.body_mut().read_json::<Value>() else {
+            continue;
+        };
         if answer.status() == 200 && body["accepted"] == BATCH {
             acknowledged.lock().expect("test is alive").extend(numbers);
         }

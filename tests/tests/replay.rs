@@ -7,14 +7,20 @@ use std::time::Duration;
 
 use anyhow::Context;
 use argus_e2e::{Daemon, Setup, eventually, prepared, shared};
-use arrow::array::{Array, AsArray, Float32Array};
+use arrow::array::{AsArray, Float32Array};
 use arrow::datatypes::{Float32Type, Int32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
 const HORIZON: usize = 96;
 const TRACE_METRICS: [&str; 7] = [
-    "cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct", "load_average", "net_in_mb_s", "net_out_mb_s",
+    "cpu_user_pct",
+    "cpu_sys_pct",
+    "cpu_iowait_pct",
+    "cpu_idle_pct",
+    "load_average",
+    "net_in_mb_s",
+    "net_out_mb_s",
 ];
 
 #[test]
@@ -24,35 +30,70 @@ fn replay_and_offline_forecast_agree() -> anyhow::Result<()> {
         return Ok(());
     };
     let daemon = Daemon::start(Setup::default())?;
-    argus(&["replay", path(&trace)?, "--speed", "max", "--url", &daemon.url])?;
+    argus(&[
+        "replay",
+        path(&trace)?,
+        "--speed",
+        "max",
+        "--url",
+        &daemon.url,
+    ])?;
 
-    let body = eventually("the forecast of the last bin", Duration::from_secs(60), || {
-        let body = daemon.get_ok("/predictions/current")?;
-        let servers = body["predictions"].as_object().context("no predictions")?;
-        anyhow::ensure!(servers.len() == 30, "{} servers", servers.len());
-        let last = "2020-02-04T23:55:00Z";
-        let behind = servers.values().filter(|s| s["as_of"] != last).count();
-        anyhow::ensure!(behind == 0, "{behind} servers are not at {last}: {}", servers["js2-00"]["as_of"]);
-        Ok(body)
-    })?;
+    let body = eventually(
+        "the forecast of the last bin",
+        Duration::from_secs(60),
+        || {
+            let body = daemon.get_ok("/predictions/current")?;
+            let servers = body["predictions"].as_object().context("no predictions")?;
+            anyhow::ensure!(servers.len() == 30, "{} servers", servers.len());
+            let last = "2020-02-04T23:55:00.000Z";
+            let behind = servers.values().filter(|s| s["as_of"] != last).count();
+            anyhow::ensure!(
+                behind == 0,
+                "{behind} servers are not at {last}: {}",
+                servers["js2-00"]["as_of"]
+            );
+            Ok(body)
+        },
+    )?;
 
     let output = daemon.dir.path().join("forecasts.parquet");
-    argus(&["forecast", "--input", path(&trace)?, "--output", path(&output)?])?;
+    argus(&[
+        "forecast",
+        "--input",
+        path(&trace)?,
+        "--output",
+        path(&output)?,
+    ])?;
     let offline = read_forecasts(&output)?;
-    assert_eq!(offline.len(), 30 * TRACE_METRICS.len() * HORIZON, "a row for each metric that the trace has");
+    assert_eq!(
+        offline.len(),
+        30 * TRACE_METRICS.len() * HORIZON,
+        "a row for each metric that the trace has"
+    );
 
     for ((server, metric, step), expected) in &offline {
         let served = &body["predictions"][server][metric];
         let got = ["p10", "p50", "p90"].map(|q| served[q][step - 1].as_f64().unwrap_or(f64::NAN));
-        assert!(got[0] <= got[1] && got[1] <= got[2], "{server} {metric} step {step}: {got:?} cross");
+        assert!(
+            got[0] <= got[1] && got[1] <= got[2],
+            "{server} {metric} step {step}: {got:?} cross"
+        );
         for (a, b) in got.iter().zip(expected) {
             let close = (a - b).abs() <= 1e-3 * b.abs().max(1.0);
-            assert!(close, "{server} {metric} step {step}: served {got:?}, offline {expected:?}");
+            assert!(
+                close,
+                "{server} {metric} step {step}: served {got:?}, offline {expected:?}"
+            );
         }
     }
     let lacking = &body["predictions"]["js2-00"]["mem_used_pct"];
     for field in ["p10", "p50", "p90", "current", "trend"] {
-        assert_eq!(lacking[field], Value::Null, "the trace has no memory: {lacking}");
+        assert_eq!(
+            lacking[field],
+            Value::Null,
+            "the trace has no memory: {lacking}"
+        );
     }
     Ok(())
 }
@@ -62,8 +103,14 @@ fn path(path: &Path) -> anyhow::Result<&str> {
 }
 
 fn argus(arguments: &[&str]) -> anyhow::Result<()> {
-    let run = Command::new(prepared("ARGUS_BIN")?).args(arguments).output()?;
-    anyhow::ensure!(run.status.success(), "argus {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    let run = Command::new(prepared("ARGUS_BIN")?)
+        .args(arguments)
+        .output()?;
+    anyhow::ensure!(
+        run.status.success(),
+        "argus {arguments:?}: {}",
+        String::from_utf8_lossy(&run.stderr)
+    );
     Ok(())
 }
 
@@ -75,12 +122,20 @@ fn read_forecasts(path: &Path) -> anyhow::Result<HashMap<Key, [f64; 3]>> {
     for batch in reader {
         let batch = batch?;
         let text = |name: &str| -> anyhow::Result<Vec<String>> {
-            let column = batch.column_by_name(name).with_context(|| format!("no column {name}"))?;
+            let column = batch
+                .column_by_name(name)
+                .with_context(|| format!("no column {name}"))?;
             let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8)?;
-            Ok(column.as_string::<i32>().iter().map(|v| v.unwrap_or_default().to_owned()).collect())
+            Ok(column
+                .as_string::<i32>()
+                .iter()
+                .map(|v| v.unwrap_or_default().to_owned())
+                .collect())
         };
         let values = |name: &str| -> anyhow::Result<Float32Array> {
-            let column = batch.column_by_name(name).with_context(|| format!("no column {name}"))?;
+            let column = batch
+                .column_by_name(name)
+                .with_context(|| format!("no column {name}"))?;
             let column = arrow::compute::cast(column, &arrow::datatypes::DataType::Float32)?;
             Ok(column.as_primitive::<Float32Type>().clone())
         };

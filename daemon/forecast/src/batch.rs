@@ -39,11 +39,13 @@ pub fn predict(
     inputs: &[Input<'_>],
 ) -> Result<Vec<EntityForecast>, ForecastError> {
     let step_ms = i64::from(step_secs) * 1000;
+    // A demo may run with a short step. The model then reads each bin as one of its own steps; `step_secs` of the
+    // forecast, and with it every answer, tells the real length.
     let windows: Vec<Window<'_>> = inputs
         .iter()
         .map(|(_, profile, context)| Window {
             end_bin_ms: context.last_bin * step_ms,
-            step_secs,
+            step_secs: model.config().step_secs,
             values: context.values.iter().map(AsRef::as_ref).collect(),
             status: &context.status,
             profile,

@@ -135,6 +135,8 @@ pub struct ForecastLoop {
     last: HashMap<EntityName, Last>,
     tick: watch::Sender<u64>,
     forecast_ms: f64,
+    /// Why the newest run failed, if it did.
+    failing: Option<String>,
 }
 
 impl ForecastLoop {
@@ -160,6 +162,7 @@ impl ForecastLoop {
             last: HashMap::new(),
             tick,
             forecast_ms: 0.0,
+            failing: None,
         };
         let thread = std::thread::Builder::new()
             .name("forecast".to_owned())
@@ -241,11 +244,20 @@ impl ForecastLoop {
         }
         for batch in due.chunks(self.config.batch_entities) {
             let made = self.forecast(&model, batch, true);
-            if let Err(error) = &made {
-                tracing::error!(%error, entities = batch.len(), "forecast run failed; earlier forecasts stay");
-            }
+            self.report(made.as_ref().err(), batch.len());
             self.publish(&views, &made.unwrap_or_default());
         }
+    }
+
+    /// Says that runs fail, once per reason: the loop tries again at every poll.
+    fn report(&mut self, error: Option<&ForecastError>, entities: usize) {
+        let reason = error.map(ToString::to_string);
+        if let Some(reason) = &reason
+            && self.failing.as_ref() != Some(reason)
+        {
+            tracing::error!(%reason, entities, "forecast run failed; earlier forecasts stay");
+        }
+        self.failing = reason;
     }
 
     /// The closed bin to forecast from, if this entity has a newer state than its last forecast.
