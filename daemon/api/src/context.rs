@@ -18,6 +18,7 @@ use crate::control::Control;
 use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
 use crate::predictions::cache::EntityCache;
+use crate::problem::Problem;
 
 /// Everything the API is given. Fields are shared with the rest of the daemon.
 pub struct ApiContext {
@@ -95,6 +96,16 @@ impl Api {
 
     pub fn fleet(&self) -> Arc<Fleet> {
         self.context.fleet.load_full()
+    }
+
+    /// The newest published state, if there is a model to make predictions. Right after the start a model may be there
+    /// before its first forecasts are; that is no error.
+    pub fn predicting_fleet(&self) -> Result<Arc<Fleet>, Problem> {
+        let fleet = self.fleet();
+        match (&fleet.model, self.context.control.model_info()) {
+            (Some(_), _) | (None, Ok(_)) => Ok(fleet),
+            (None, Err(reason)) => Err(Problem::no_model(&reason)),
+        }
     }
 
     pub fn listens_on_loopback(&self) -> bool {

@@ -134,7 +134,7 @@ pub enum ReloadError {
 /// Why there is no forecast now.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ForecastNowError {
-    /// No model is loaded; the reason.
+    /// No model is loaded; a sentence that says why.
     #[error("{0}")]
     NoModel(String),
     /// No such entity.

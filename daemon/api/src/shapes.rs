@@ -324,10 +324,18 @@ pub(crate) struct ActiveAlert {
     metric: String,
     /// `warning` or `critical`.
     severity: String,
+    /// The same.
+    level: String,
     /// Most extreme value of the median.
     predicted_value: Option<f64>,
+    /// Newest observation.
+    current: Option<f64>,
+    /// Unit of both.
+    unit: String,
     /// The threshold.
     threshold: f64,
+    /// Whether values below it are the bad ones.
+    below: bool,
     /// Steps until the median passes it.
     steps_ahead: Option<f64>,
     /// The same in minutes.
@@ -340,12 +348,45 @@ pub(crate) struct ActiveAlert {
     fingerprint: String,
     /// `pending` or `firing`.
     state: String,
+    /// Profile id.
+    profile: String,
     /// Probability within the horizon.
     probability: f64,
+    /// Probability within 30 minutes.
+    probability_30m: f64,
+    /// Whether the threshold is passed now.
+    in_breach: bool,
+    /// Whether the numbers are derived from other metrics.
+    derived: bool,
+    /// When the median passes the threshold.
+    expected_at: Option<String>,
     /// Risk score of the server.
     risk_score: f64,
+    /// The highest severity it has fired with.
+    peak_severity: String,
+    /// First strike.
+    pending_since: String,
     /// When it fired.
     started_at: Option<String>,
+    /// Last change.
+    updated_at: String,
+    /// When it ended.
+    resolved_at: Option<String>,
+    /// Who has seen it.
+    acknowledged: Option<SeenBy>,
+    /// How often it fired and resolved shortly before.
+    flaps: u32,
+}
+
+/// Who has seen an alert.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeenBy {
+    /// Who.
+    who: String,
+    /// When.
+    at: String,
+    /// What they said.
+    note: Option<String>,
 }
 
 /// Answer of `/servers`.

@@ -205,17 +205,18 @@ impl Client {
     }
 
     async fn update(&mut self) -> Result<(), Gone> {
-        let fleet = self.api.fleet();
-        let (tick, has_model) = (fleet.tick, fleet.model.is_some());
         let timestamp = rfc3339(self.api.now_ms());
-        if !has_model {
-            let reason = fleet.no_model_reason.clone();
-            let message = json!({
-                "type": "prediction_update", "timestamp": timestamp, "tick": tick,
-                "predictions": null, "code": "no_model", "detail": reason,
-            });
-            return self.send_json(&message).await;
-        }
+        let fleet = match self.api.predicting_fleet() {
+            Ok(fleet) => fleet,
+            Err(problem) => {
+                let message = json!({
+                    "type": "prediction_update", "timestamp": timestamp, "tick": self.api.fleet().tick,
+                    "predictions": null, "code": problem.code(), "detail": problem.detail(),
+                });
+                return self.send_json(&message).await;
+            }
+        };
+        let tick = fleet.tick;
         let (api, selection) = (self.api.clone(), self.selection.clone());
         let text = tokio::task::spawn_blocking(move || {
             let head = format!("{{\"type\":\"prediction_update\",\"timestamp\":{timestamp},\"tick\":{tick},\"predictions\":");

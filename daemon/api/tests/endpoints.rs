@@ -259,6 +259,45 @@ async fn stale_servers_are_shown_as_stale() {
 }
 
 #[tokio::test]
+async fn alerts_are_listed_and_acknowledged() {
+    let daemon = Daemon::new();
+    let router = daemon.router();
+    assert_eq!(get(&router, "/alerts/active").await.1["count"], 0);
+    daemon.fire_an_alert();
+    let (_, answer) = get(&router, "/alerts/active").await;
+    assert_eq!(answer["count"], 1);
+    let alert = &answer["alerts"][0];
+    assert_eq!(
+        (&alert["server"], &alert["metric"]),
+        (&json!("web-1"), &json!("mem_used_pct"))
+    );
+    assert_eq!(
+        (&alert["severity"], &alert["state"]),
+        (&json!("critical"), &json!("firing"))
+    );
+    assert_eq!(
+        get(&router, "/alerts/active?server=db-1").await.1["count"],
+        0
+    );
+    let (_, oldest) = get(&router, "/alerts").await;
+    assert_eq!(oldest["alerts"][0]["alert_type"], "mem_spike_predicted");
+
+    let body = json!({"who": "ann", "note": "looking"}).to_string();
+    let (status, answer) = post(&router, "/alerts/1/ack", body).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["alert"]["acknowledged"]["who"], "ann");
+    let (status, _) = post(&router, "/alerts/1/ack", "{").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_wrong_method_names_the_right_ones() {
+    let daemon = Daemon::new();
+    let response = send(&daemon.router(), Request::get("/feed"), "").await;
+    assert_eq!(response.headers()["allow"], "POST");
+}
+
+#[tokio::test]
 async fn metrics_are_openmetrics() {
     let daemon = Daemon::new();
     let router = daemon.router();

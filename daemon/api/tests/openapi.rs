@@ -59,6 +59,7 @@ async fn is_3_1_and_names_every_path() {
 #[tokio::test]
 async fn answers_have_the_documented_members() {
     let daemon = Daemon::new();
+    daemon.fire_an_alert();
     let router = daemon.router();
     common::post(&router, "/feed", common::record("db-1", 1).to_string()).await;
     let (_, document) = get(&router, "/openapi.json").await;

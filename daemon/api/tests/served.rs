@@ -5,7 +5,7 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Daemon, record};
+use common::{Daemon, NOW_MS, name, record};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -111,6 +111,36 @@ async fn a_websocket_is_told_of_each_state() {
 
     served.stop.cancel();
     served.server.await.expect("ended");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_is_told_of_alerts() {
+    let daemon = Daemon::new();
+    let served = serve(&daemon).await;
+    let url = format!("ws://{}/ws", served.address);
+    let (mut socket, _) = tokio_tungstenite::connect_async(&url)
+        .await
+        .expect("connected");
+    next_json(&mut socket).await;
+    next_json(&mut socket).await;
+    daemon.fire_an_alert();
+    let message = next_json(&mut socket).await;
+    assert_eq!(
+        (&message["type"], &message["change"]),
+        (&json!("alert"), &json!("firing")),
+        "{message}"
+    );
+    assert_eq!(message["alert"]["server"], "web-1");
+    daemon
+        .alerts
+        .acknowledge(argus_alerts::AlertId(1), "ann", None, NOW_MS)
+        .expect("active");
+    assert_eq!(next_json(&mut socket).await["change"], "acknowledged");
+    daemon
+        .alerts
+        .retire(&name("web-1"), "ann", NOW_MS)
+        .expect("in memory");
+    assert_eq!(next_json(&mut socket).await["change"], "resolved");
 }
 
 #[tokio::test(flavor = "multi_thread")]

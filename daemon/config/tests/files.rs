@@ -45,9 +45,38 @@ fn an_empty_text_is_the_defaults() {
     assert!(!config.demo_feed.enabled);
 }
 
+/// TOML blocks of the documentation, in order.
+fn documented_blocks() -> Vec<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let text = std::fs::read_to_string(path).expect("the documentation");
+    text.split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next().map(str::to_owned))
+        .collect()
+}
+
 #[test]
-fn the_defaults_as_shown() {
-    insta::assert_snapshot!(toml::to_string(&Config::default()).expect("plain data"));
+fn the_documented_defaults_are_the_defaults() {
+    let shown = toml::to_string(&Config::default()).expect("plain data");
+    assert_eq!(
+        documented_blocks()[0].trim(),
+        shown.trim(),
+        "copy the right side into docs/configuration.md"
+    );
+}
+
+#[test]
+fn documented_examples_are_valid() {
+    for block in documented_blocks() {
+        let block = block.replace("sha256 = \"…\"", "");
+        if let Err(error) = Config::from_toml_str("docs/configuration.md", &block) {
+            panic!("{error}");
+        }
+    }
+    for file in ["argus.toml"] {
+        let path = format!("{}/../../examples/{file}", env!("CARGO_MANIFEST_DIR"));
+        Config::load(Path::new(&path)).expect("valid");
+    }
 }
 
 #[test]

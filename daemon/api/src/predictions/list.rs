@@ -7,19 +7,14 @@ use serde_json::{Value, json};
 
 use super::display::{cpu_used, current};
 use crate::context::Shared;
-use crate::problem::{Answer, Problem, ok, rfc3339};
+use crate::problem::{Answer, ok, rfc3339};
 
 /// One entry per server: CPU and memory now and at the end of the horizon.
 #[utoipa::path(get, path = "/predictions", tag = "predictions", security(("key" = ["read"])), responses(
     (status = 200, description = "oldest list shape"),
     (status = 503, description = "no model", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn list(State(api): State<Shared>) -> Answer {
-    let fleet = api.fleet();
-    if fleet.model.is_none() {
-        return Err(Problem::no_model(
-            fleet.no_model_reason.as_deref().unwrap_or("none was found"),
-        ));
-    }
+    let fleet = api.predicting_fleet()?;
     let schema = &api.context.schema;
     let predictions: Vec<Value> = fleet
         .entities

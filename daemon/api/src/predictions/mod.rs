@@ -12,7 +12,6 @@ pub(crate) use query::{Query, Selection};
 pub(crate) use render::Age;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use argus_fleet::{EntityState, Fleet, ForecastState};
 use argus_schema::EntityName;
@@ -39,7 +38,7 @@ use render::{Parts, freshness, members, write_json};
         (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Query>) -> Answer {
     let selection = query.understand(&api.context.schema)?;
-    let fleet = with_model(&api)?;
+    let fleet = api.predicting_fleet()?;
     let chunks = tokio::task::spawn_blocking(move || document(&api, &fleet, &selection))
         .await
         .map_err(Problem::internal)?;
@@ -62,12 +61,13 @@ pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Que
         (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument),
         (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn one(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
-    let fleet = with_model(&api)?;
+    let fleet = api.predicting_fleet()?;
     let entity = fleet
         .entities
         .get(&name)
         .ok_or_else(|| unknown_server(&name))?;
-    Ok(entity_response(&api, &fleet, entity))
+    let text = api.cache.members(&api.context.schema, entity);
+    Ok(entity_response(&api, &fleet, entity, &text))
 }
 
 /// A forecast of one server made now from its closed steps. It never counts as a strike.
@@ -85,7 +85,7 @@ pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName)
         .forecast_now(name.clone())
         .await
         .map_err(|error| match error {
-            ForecastNowError::NoModel(reason) => Problem::no_model(&reason),
+            ForecastNowError::NoModel(detail) => Problem::unavailable("no_model", detail),
             ForecastNowError::UnknownEntity(_) => unknown_server(&name),
             ForecastNowError::WarmingUp(detail) => {
                 Problem::new(StatusCode::CONFLICT, "warming_up", detail)
@@ -106,17 +106,8 @@ pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName)
         risk: Some(risk),
         ..published.as_ref().clone()
     };
-    Ok(entity_response(&api, &fleet, &entity))
-}
-
-fn with_model(api: &Api) -> Result<Arc<Fleet>, Problem> {
-    let fleet = api.fleet();
-    match &fleet.model {
-        Some(_) => Ok(fleet),
-        None => Err(Problem::no_model(
-            fleet.no_model_reason.as_deref().unwrap_or("none was found"),
-        )),
-    }
+    let text = members(&api.context.schema, &entity, &Parts::default());
+    Ok(entity_response(&api, &fleet, &entity, &text))
 }
 
 fn unknown_server(name: &EntityName) -> Problem {
@@ -127,7 +118,7 @@ fn unknown_server(name: &EntityName) -> Problem {
     .with("server", name.as_str())
 }
 
-fn entity_response(api: &Api, fleet: &Fleet, entity: &EntityState) -> Response {
+fn entity_response(api: &Api, fleet: &Fleet, entity: &EntityState, members: &[u8]) -> Response {
     let newest_ms = api
         .context
         .store
@@ -139,7 +130,7 @@ fn entity_response(api: &Api, fleet: &Fleet, entity: &EntityState) -> Response {
         Age::new(newest_ms, api.now_ms(), fleet.step_secs),
     );
     body.push(b',');
-    body.extend_from_slice(&members(&api.context.schema, entity, &Parts::default()));
+    body.extend_from_slice(members);
     body.extend_from_slice(b",\"metadata\":");
     write_json(&mut body, &overview::metadata(api, fleet));
     body.push(b'}');

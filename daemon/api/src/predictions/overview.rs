@@ -76,7 +76,10 @@ pub(crate) fn summary(fleet: &Fleet, risk: &FleetRisk) -> Value {
 /// `metadata`: which model spoke, when, for which steps.
 pub(crate) fn metadata(api: &Api, fleet: &Fleet) -> Value {
     let info = api.context.control.model_info().ok();
-    let model = fleet.model.as_deref();
+    let model = fleet
+        .model
+        .as_deref()
+        .or(info.as_ref().map(|i| i.id.as_ref()));
     let closed_steps: u64 = fleet
         .entities
         .values()
@@ -88,7 +91,7 @@ pub(crate) fn metadata(api: &Api, fleet: &Fleet) -> Value {
         "model_name": model.map(|m| m.name.as_str()),
         "weights_sha256": model.map(|m| m.weights_sha256.as_str()),
         "prediction_time": rfc3339(fleet.published_ms),
-        "horizon_steps": info.map(|i| i.horizon_steps),
+        "horizon_steps": info.as_ref().map(|i| i.horizon_steps),
         "step_secs": fleet.step_secs,
         "quantiles": [0.1, 0.5, 0.9],
         "input_points": closed_steps,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
-use argus_alerts::{AlertConfig, Alerts};
+use argus_alerts::{AlertConfig, Alerts, Evaluation};
 use argus_api::control::{
     BoxFuture, Control, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
     PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
@@ -201,6 +201,23 @@ impl Daemon {
         }
     }
 
+    /// Lets an alert about `web-1`'s memory fire.
+    pub fn fire_an_alert(&self) {
+        let (entity, risk) = (name("web-1"), risk(90.0, vec![breach()]));
+        for step in 0..3 {
+            let evaluation = Evaluation {
+                now_ms: NOW_MS + step * 300_000,
+                entity: &entity,
+                profile: "web_api",
+                origin_ms: NOW_MS + step * 300_000,
+                step_secs: 300,
+                scheduled: true,
+                risk: &risk,
+            };
+            self.alerts.evaluate(&[evaluation]).expect("in memory");
+        }
+    }
+
     pub fn router(&self) -> Router {
         argus_api::router(self.context())
     }
@@ -277,7 +294,7 @@ pub fn risk(score: f64, breaches: Vec<BreachForecast>) -> Risk {
         in_breach: false,
         calibration: "identity",
         breaches,
-        assessed: 0,
+        assessed: 1 << 5,
     }
 }
 
