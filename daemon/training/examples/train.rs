@@ -84,7 +84,7 @@ fn main() {
     }
     let started = Instant::now();
     let mut progress = |p: &Progress| {
-        if p.step % 25 == 0 || p.validation_loss.is_some() {
+        if p.step.is_multiple_of(25) || p.validation_loss.is_some() {
             let validation = p
                 .validation_loss
                 .map(|loss| format!(" validation {loss:.4}"))
