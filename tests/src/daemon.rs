@@ -182,8 +182,9 @@ fn launch(dir: &Path, setup: &Setup) -> anyhow::Result<(Process, String)> {
         }
         let output = process.output();
         let start = output
-            .find("http://127.0.0.1:")
-            .context("no address printed yet")?;
+            .find("Argus is at ")
+            .context("no address printed yet")?
+            + "Argus is at ".len();
         let url: String = output[start..]
             .chars()
             .take_while(|c| !c.is_whitespace() && *c != '"')

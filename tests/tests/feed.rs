@@ -65,7 +65,7 @@ fn bad_records_cost_only_themselves() -> anyhow::Result<()> {
         ),
         (
             json!({"timestamp": START, "server_name": "a", "cpu_user_pct": "NaN"}),
-            "not_finite",
+            "nan",
             "NaN",
         ),
         (

@@ -7,12 +7,12 @@ use argus_e2e::{Daemon, Setup, eventually, free_port, prepared};
 use serde_json::{Value, json};
 
 const STEP: i64 = 300;
-const BEHAVIOURS: [&str; 5] = ["loop", "allocate", "trap", "log_flood", "park_http"];
+const BEHAVIOURS: [&str; 5] = ["loop", "allocate", "trap", "log_flood", "http"];
 const PROBES: usize = 1_500;
 
 #[test]
 fn hostile_sinks_cost_only_their_own_deliveries() -> anyhow::Result<()> {
-    // Accepts connections and never answers: where `park_http` parks.
+    // Accepts connections and never answers: where `http` parks.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let parked = silent.local_addr()?.port();
     let plugins = prepared("ARGUS_PLUGINS_DIR")?;

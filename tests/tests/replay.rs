@@ -47,11 +47,14 @@ fn replay_and_offline_forecast_agree() -> anyhow::Result<()> {
             let servers = body["predictions"].as_object().context("no predictions")?;
             anyhow::ensure!(servers.len() == 30, "{} servers", servers.len());
             let last = "2020-02-04T23:55:00.000Z";
-            let behind = servers.values().filter(|s| s["as_of"] != last).count();
+            let behind = servers
+                .values()
+                .filter(|s| s["forecast_origin"] != last)
+                .count();
             anyhow::ensure!(
                 behind == 0,
                 "{behind} servers are not at {last}: {}",
-                servers["js2-00"]["as_of"]
+                servers["js2-00"]["forecast_origin"]
             );
             Ok(body)
         },

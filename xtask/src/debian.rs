@@ -32,9 +32,9 @@ pub fn install(packages: &[&str]) -> Result<()> {
     step::note(format!("installing Debian packages {names}"));
     let by_hand = format!("apt-get update && apt-get install --no-install-recommends {names}");
     // Before anything is tried: without root, fresh package lists are no remedy.
-    as_root(&by_hand)?;
+    as_root("apt-get", &by_hand)?;
     let install = || -> Result<()> {
-        let mut command = as_root(&by_hand)?;
+        let mut command = as_root("apt-get", &by_hand)?;
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command.args(["--option", "DPkg::Lock::Timeout=300"]);
         command.args(packages);
@@ -93,31 +93,47 @@ fn with_fresh_lists_if_needed(action: impl Fn() -> Result<()>) -> Result<()> {
         return Ok(());
     }
     step::note("trying again with fresh package lists");
-    process::run(as_root("apt-get update")?.arg("update"))?;
+    process::run(as_root("apt-get", "apt-get update")?.arg("update"))?;
     action()
 }
 
-/// `apt-get` with root's rights; who cannot have them is told what root has to run.
-fn as_root(by_hand: &str) -> Result<Command> {
+/// Puts a copy of `source` at `destination`, a place of the system that programs look at under its fixed name.
+pub fn place_file(source: &Path, destination: &Path) -> Result<()> {
+    let by_hand = format!(
+        "install -D -m 644 {} {}",
+        source.display(),
+        destination.display()
+    );
+    let mut command = as_root("install", &by_hand)?;
+    process::run(
+        command
+            .args(["-D", "-m", "644"])
+            .arg(source)
+            .arg(destination),
+    )
+}
+
+/// `program` with root's rights; who cannot have them is told what root has to run.
+fn as_root(program: &str, by_hand: &str) -> Result<Command> {
     let is_root = fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let mut command = if is_root {
-        process::command("apt-get")
+        process::command(program)
     } else if let Some(sudo) = process::find_program("sudo") {
         let mut command = process::command(sudo);
         if !io::stdin().is_terminal() {
             command.arg("--non-interactive");
         }
-        command.arg("apt-get");
+        command.arg(program);
         command
     } else {
-        bail!("{}", needs_root(by_hand));
+        bail!("{}", needs_root(program, by_hand));
     };
     command.env("DEBIAN_FRONTEND", "noninteractive");
     Ok(command)
 }
 
-fn needs_root(by_hand: &str) -> String {
-    format!("apt-get needs root, and there is no sudo: as root, run `{by_hand}`, then this again")
+fn needs_root(program: &str, by_hand: &str) -> String {
+    format!("{program} needs root, and there is no sudo: as root, run `{by_hand}`, then this again")
 }
 
 #[cfg(test)]
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn who_is_not_root_is_told_what_root_has_to_run() {
         assert_eq!(
-            needs_root("apt-get update"),
+            needs_root("apt-get", "apt-get update"),
             "apt-get needs root, and there is no sudo: as root, run `apt-get update`, then this again"
         );
     }

@@ -17,10 +17,15 @@ const SERVERS: [&str; 3] = [
     "prometheus-node-exporter",
 ];
 
+/// Alertmanager reads its default templates from here whatever its configuration says.
+const ALERTMANAGER_TEMPLATES: &str = "/usr/share/prometheus/alertmanager";
+const TEMPLATES: [&str; 2] = ["default.tmpl", "email.tmpl"];
+
 /// Makes the servers runnable and returns the folder with their programs.
 pub fn set_up(workspace: &Workspace) -> Result<PathBuf> {
     let programs = workspace.debian_root().join("usr/bin");
     if missing(&programs).is_empty() {
+        place_templates(workspace)?;
         step::note(format!("{} are in place", SERVERS.join(", ")));
         return Ok(programs);
     }
@@ -38,7 +43,26 @@ pub fn set_up(workspace: &Workspace) -> Result<PathBuf> {
         process::output(process::command(programs.join(server)).arg("--version"))
             .with_context(|| format!("{server} from Debian's package does not run here"))?;
     }
+    place_templates(workspace)?;
     Ok(programs)
+}
+
+fn place_templates(workspace: &Workspace) -> Result<()> {
+    let places = Path::new(ALERTMANAGER_TEMPLATES);
+    let unpacked = workspace
+        .debian_root()
+        .join(ALERTMANAGER_TEMPLATES.trim_start_matches('/'));
+    for template in TEMPLATES {
+        let (source, place) = (unpacked.join(template), places.join(template));
+        if source.is_file() && !place.is_file() {
+            step::note(format!(
+                "placing {}, which Alertmanager needs to start",
+                place.display()
+            ));
+            debian::place_file(&source, &place)?;
+        }
+    }
+    Ok(())
 }
 
 fn missing(programs: &Path) -> Vec<&'static str> {
