@@ -73,7 +73,7 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
     }
 }
 
-fn run(request: &TrainRequest) -> Result<Outcome, TrainingError> {
+fn run(request: &TrainRequest) -> Result<Outcome, Box<TrainingError>> {
     let mut go_on = |_: &Progress| ControlFlow::Continue(());
     train(
         request,
@@ -83,6 +83,7 @@ fn run(request: &TrainRequest) -> Result<Outcome, TrainingError> {
             now: &|| Duration::ZERO,
         },
     )
+    .map_err(Box::new)
 }
 
 #[test]
@@ -166,7 +167,7 @@ fn useless_inputs_are_named() {
     let check = |change: &dyn Fn(&mut TrainRequest), expected: &str| {
         let mut request = request(dir.path(), &trace);
         change(&mut request);
-        let error = run(&request).err().expect(expected).to_string();
+        let error = run(&request).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}");
     };
     check(
