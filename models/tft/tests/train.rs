@@ -255,8 +255,7 @@ fn a_run_ends_when_its_time_is_up() {
 fn impossible_runs_are_refused() {
     let check = |options: TrainOptions, expected: &str| {
         let error = train_with(&options, |_| ControlFlow::Continue(()))
-            .err()
-            .expect("is impossible")
+            .expect_err("is impossible")
             .to_string();
         assert!(error.contains(expected), "{error}");
     };
@@ -294,8 +293,7 @@ fn impossible_runs_are_refused() {
         now: &|| Duration::ZERO,
     };
     let error = run(&config(), &options(1), &short, &[], Device::Cpu, &mut watch)
-        .err()
-        .expect("has no window");
+        .expect_err("has no window");
     assert!(
         error.to_string().contains("`short` has no window"),
         "{error}"
