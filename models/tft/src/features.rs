@@ -1,5 +1,7 @@
 //! Windows to network inputs, and futures to training targets: the same code for training and for prediction.
 
+use std::ops::Range;
+
 use tch::Tensor;
 
 use crate::blocks::{Block, Strided};
@@ -15,10 +17,20 @@ use crate::window::{Future, Window, is_observed};
 pub struct Preparer {
     config: ModelConfig,
     state: NormaliserState,
-    /// Source of each real column.
-    reals: Vec<Column>,
+    /// Each real column.
+    reals: Vec<Real>,
     /// Source of each categorical column.
     categories: Vec<Category>,
+}
+
+/// A real column: where its values come from and which of them the network reads.
+#[derive(Debug, Clone, Copy)]
+struct Real {
+    column: Column,
+    /// Encoder steps that are read, from the first: all, only one (static variables), or none.
+    past_steps: usize,
+    /// Whether decoder steps are read.
+    future: bool,
 }
 
 /// A source with names resolved to positions.
@@ -91,7 +103,20 @@ impl Preparer {
                 .source(column)
                 .ok_or_else(|| format!("column `{column}` has no variable"))
         };
-        let real = |column: &String| real_column(config, source(column)?);
+        let real = |column: &String| {
+            let architecture = &config.architecture;
+            let past_steps = if architecture.encoder_variables.reals.contains(column) {
+                usize::MAX
+            } else {
+                usize::from(architecture.static_variables.reals.contains(column))
+            };
+            let future = architecture.decoder_variables.reals.contains(column);
+            Ok(Real {
+                column: real_column(config, source(column)?)?,
+                past_steps,
+                future,
+            })
+        };
         let category = |column: &String| match source(column)? {
             Source::Profile { categories } => Ok(Category::Profile(categories.clone())),
             _ => Ok(Category::Status),
@@ -176,14 +201,23 @@ impl Preparer {
                 scales: &of_window,
                 filled,
             };
-            for (column, source) in self.reals.iter().enumerate() {
-                self.write_real(&sample, *source, &mut past.real(index, column), 0);
+            for (position, real) in self.reals.iter().enumerate() {
+                let past_steps = steps.min(real.past_steps);
                 self.write_real(
                     &sample,
-                    *source,
-                    &mut future.real(index, column),
-                    steps as i64,
+                    real.column,
+                    &mut past.real(index, position),
+                    0..past_steps,
                 );
+                if real.future {
+                    let ahead = steps..steps + horizon;
+                    self.write_real(
+                        &sample,
+                        real.column,
+                        &mut future.real(index, position),
+                        ahead,
+                    );
+                }
             }
             for (column, source) in self.categories.iter().enumerate() {
                 self.write_codes(&sample, source, &mut past.codes(index, column), 0);
@@ -267,73 +301,57 @@ impl Preparer {
         scale.normalise(value).clamp(-clip, clip)
     }
 
-    /// Fills `out` with the values of a column from encoder step `start` on; steps past the encoder are future ones.
-    /// Padding of a shorter encoder stays zero.
+    /// Fills `out` with the values of a column at `span`: encoder steps, counting on into the future.
     fn write_real(
         &self,
         sample: &Sample<'_>,
         source: Column,
         out: &mut Strided<'_, f32>,
-        start: i64,
+        span: Range<usize>,
     ) {
         let steps = sample.steps as i64;
-        let is_past = start < steps;
-        let len = if is_past { sample.steps } else { out.len };
         let longest = self.config.context_steps() as f32;
-        let mut constant = |value: f32| (0..len).for_each(|step| out.set(step, value));
+        let mut each = |value: &dyn Fn(usize) -> f32| {
+            span.clone()
+                .enumerate()
+                .for_each(|(place, step)| out.set(place, value(step)));
+        };
         match source {
-            Column::EncoderLength => constant((steps as f32 - longest / 2.0) / longest * 2.0),
+            Column::EncoderLength => each(&|_| (steps as f32 - longest / 2.0) / longest * 2.0),
             Column::Center(metric) => {
-                constant(self.state.center_input(metric, &sample.scales[metric]))
+                let value = self.state.center_input(metric, &sample.scales[metric]);
+                each(&|_| value);
             }
             Column::Scale(metric) => {
-                constant(self.state.scale_input(metric, &sample.scales[metric]))
+                let value = self.state.scale_input(metric, &sample.scales[metric]);
+                each(&|_| value);
             }
-            Column::PresentShare(metric) => constant(sample.scales[metric].present),
-            Column::RelativeTime => {
-                (0..len)
-                    .for_each(|step| out.set(step, (start + step as i64 - steps) as f32 / longest));
-            }
-            Column::Calendar(field) => {
-                (0..len).for_each(|step| {
-                    out.set(step, calendar(field, sample.bin_ms(start + step as i64)))
-                });
-            }
+            Column::PresentShare(metric) => each(&|_| sample.scales[metric].present),
+            Column::RelativeTime => each(&|step| (step as i64 - steps) as f32 / longest),
+            Column::Calendar(field) => each(&|step| calendar(field, sample.bin_ms(step as i64))),
             Column::Lag {
                 metric,
                 steps,
                 flag,
-            } => {
-                for step in 0..len {
-                    let value = sample.observed(metric, start + step as i64 - steps);
-                    let scaled = value.map(|value| self.scaled(&sample.scales[metric], value));
-                    out.set(
-                        step,
-                        if flag {
-                            f32::from(value.is_some())
-                        } else {
-                            scaled.unwrap_or(0.0)
-                        },
-                    );
+            } => each(&|step| {
+                let value = sample.observed(metric, step as i64 - steps);
+                let scaled = value.map(|value| self.scaled(&sample.scales[metric], value));
+                if flag {
+                    f32::from(value.is_some())
+                } else {
+                    scaled.unwrap_or(0.0)
                 }
-            }
-            // What is only observed is unknown in the future, where the network does not look at it.
-            Column::Metric(_) | Column::ObservedShare if !is_past => {}
+            }),
+            // What is only observed is unknown ahead; a network that reads it there gets zeros.
             Column::Metric(metric) => {
-                sample.filled[metric]
-                    .iter()
-                    .enumerate()
-                    .for_each(|(step, value)| out.set(step, *value));
+                each(&|step| sample.filled[metric].get(step).copied().unwrap_or(0.0))
             }
             Column::ObservedShare => {
                 let metrics = sample.window.values.len();
-                for step in 0..len {
+                each(&|step| {
                     let observed = |metric: &usize| sample.observed(*metric, step as i64).is_some();
-                    out.set(
-                        step,
-                        (0..metrics).filter(observed).count() as f32 / metrics as f32,
-                    );
-                }
+                    (0..metrics).filter(observed).count() as f32 / metrics as f32
+                });
             }
         }
     }

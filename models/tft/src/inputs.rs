@@ -2,7 +2,8 @@
 
 use tch::Tensor;
 
-/// A batch of network inputs. All columns are there in encoder and decoder; the network picks by name.
+/// A batch of network inputs. All columns are there in encoder and decoder; the network picks by name, and what it
+/// does not read (static columns after the first step, observed ones ahead) may hold anything finite.
 #[derive(Debug)]
 pub struct Inputs {
     /// Real inputs of the past, `[n, encoder steps, real columns]`, f32; zero past a window's length.

@@ -298,6 +298,7 @@ impl<'a> Section<'a> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed assumption fails the test")]
 mod tests {
     use super::*;
 
