@@ -14,28 +14,37 @@ pub struct Cli {
     pub command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done, 1 the answer is no (records refused, parity missed), 2 could not run.
+const AFTER_HELP: &str =
+    "Exit codes: 0 done, 1 the answer is no (records refused, parity missed), 2 could not run.
 Logs go to stderr; ARGUS_LOG sets their filter, e.g. ARGUS_LOG=debug.";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon.
-    #[command(after_help = "Examples:\n  argus serve\n  argus serve --config argus.toml --listen 127.0.0.1:9000")]
+    #[command(
+        after_help = "Examples:\n  argus serve\n  argus serve --config argus.toml --listen 127.0.0.1:9000"
+    )]
     Serve(ServeArgs),
     /// Post a Parquet trace to a daemon, timestamps as they are.
     #[command(after_help = "Example:\n  argus replay trace.parquet --speed max")]
     Replay(ReplayArgs),
     /// Run the model over a Parquet trace, offline.
-    #[command(after_help = "Example:\n  argus forecast --input trace.parquet --output forecasts.parquet")]
+    #[command(
+        after_help = "Example:\n  argus forecast --input trace.parquet --output forecasts.parquet"
+    )]
     Forecast(ForecastArgs),
     /// Model directories.
     Model(ModelArgs),
     /// Write a synthetic fleet with known incidents as Parquet.
-    #[command(after_help = "Example:\n  argus generate --servers 20 --days 14 --seed 42 --output fleet.parquet")]
+    #[command(
+        after_help = "Example:\n  argus generate --servers 20 --days 14 --seed 42 --output fleet.parquet"
+    )]
     Generate(GenerateArgs),
     /// Train a model.
-    #[command(after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/")]
+    #[command(
+        after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/"
+    )]
     Train(TrainArgs),
     /// API keys.
     Key(KeyArgs),
@@ -241,8 +250,12 @@ pub struct TrainArgs {
 }
 
 fn parse_validation_start(text: &str) -> Result<(String, jiff::civil::Date), String> {
-    let (name, date) = text.split_once('=').ok_or("NAME=DATE is needed, e.g. jumpstarter=2020-01-29")?;
-    let date = date.parse().map_err(|error| format!("`{date}` is no date: {error}"))?;
+    let (name, date) = text
+        .split_once('=')
+        .ok_or("NAME=DATE is needed, e.g. jumpstarter=2020-01-29")?;
+    let date = date
+        .parse()
+        .map_err(|error| format!("`{date}` is no date: {error}"))?;
     Ok((name.to_owned(), date))
 }
 

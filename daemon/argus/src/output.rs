@@ -1,5 +1,9 @@
 //! What people see: logs on stderr (JSON when it is no terminal), progress bars, errors.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is this module's job")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the terminal is this module's job"
+)]
 
 use std::io::IsTerminal;
 
@@ -10,7 +14,9 @@ use tracing_subscriber::EnvFilter;
 pub fn init_logging() {
     let filter = EnvFilter::try_from_env("ARGUS_LOG")
         .unwrap_or_else(|_| EnvFilter::new("info,cranelift=warn,wasmtime=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();
     } else {
@@ -33,9 +39,15 @@ pub fn error(error: &anyhow::Error) {
     eprintln!("argus: {error:#}");
 }
 
+/// Whether a person reads stderr.
+pub fn is_terminal() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 /// A progress bar on stderr; `what` names the unit.
 pub fn progress(total: u64, what: &str) -> ProgressBar {
     let template = format!("{{bar:32}} {{pos}}/{{len}} {what} {{per_sec}} eta {{eta}} {{msg}}");
-    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
 }

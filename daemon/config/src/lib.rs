@@ -10,7 +10,6 @@
 
 mod alerts;
 mod check;
-mod demo_feed;
 mod document;
 mod errors;
 mod ingest;
@@ -28,7 +27,6 @@ mod target;
 mod thresholds;
 
 pub use alerts::{Alerts, Delivery, SeverityRule};
-pub use demo_feed::DemoFeed;
 pub use errors::{ConfigError, Problem};
 pub use ingest::{Ingest, RemoteWrite};
 pub use model::{Device, Model};
@@ -61,8 +59,6 @@ pub struct Config {
     pub model: Model,
     /// `[self_source]`: this host's own metrics.
     pub self_source: SelfSource,
-    /// `[demo_feed]`: a synthetic fleet to look at.
-    pub demo_feed: DemoFeed,
     /// `[ingest]`: how records are read.
     pub ingest: Ingest,
     /// `[profiles]`: which names belong to which profile.
@@ -90,7 +86,6 @@ impl Config {
         self.storage.check(found);
         self.model.check(found);
         self.self_source.check(found);
-        self.demo_feed.check(found);
         self.ingest.check(found);
         self.profiles.check(found);
         thresholds::check(&self.thresholds, found);

@@ -42,7 +42,6 @@ fn an_empty_text_is_the_defaults() {
     assert_eq!(config, Config::default());
     assert_eq!(config.server.listen.to_string(), "127.0.0.1:8000");
     assert!(config.self_source.enabled);
-    assert!(!config.demo_feed.enabled);
 }
 
 /// TOML blocks of the documentation, in order.

@@ -13,7 +13,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
             let config = match Config::load(file) {
                 Ok(config) => config,
                 Err(error) => {
-                    output::note(format_args!("{error:?}"));
+                    output::note(error.drawing(output::is_terminal()));
                     return Ok(Outcome::No);
                 }
             };

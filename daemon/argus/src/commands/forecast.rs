@@ -24,9 +24,15 @@ const BATCH_WINDOWS: usize = 512;
 ///
 /// # Errors
 /// When there is none, or none that loads.
-pub fn load_model(selection: &ModelSelection, schema: &Arc<Schema>) -> anyhow::Result<Arc<LoadedModel>> {
-    let lookup =
-        Lookup { model: selection.model.clone(), models_dir: selection.models_dir.clone(), ..Lookup::default() };
+pub fn load_model(
+    selection: &ModelSelection,
+    schema: &Arc<Schema>,
+) -> anyhow::Result<Arc<LoadedModel>> {
+    let lookup = Lookup {
+        model: selection.model.clone(),
+        models_dir: selection.models_dir.clone(),
+        ..Lookup::default()
+    };
     let slot = ModelSlot::new(Arc::clone(schema), Device::best());
     slot.load_first(&lookup.choose());
     slot.current().map_err(anyhow::Error::msg)
@@ -38,15 +44,25 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     let model = load_model(&args.model, &schema)?;
     output::note(format_args!("model {} ({})", model.id.name, model.id.path));
     let step_ms = i64::from(args.step_secs) * 1000;
-    let series = read_series(&args.input, &schema).with_context(|| format!("read {}", args.input.display()))?;
+    let series = read_series(&args.input, &schema)
+        .with_context(|| format!("read {}", args.input.display()))?;
     let mut origins = bins_by_server(args, &series, step_ms)?;
     let total: usize = origins.values().map(Vec::len).sum();
     let bar = output::progress(total as u64, "forecasts");
 
     let mut writer = ForecastWriter::create(&args.output)?;
-    let mut run = Run { args, schema: &schema, model: &model, waiting: Vec::new(), too_short: 0, written: 0 };
+    let mut run = Run {
+        args,
+        schema: &schema,
+        model: &model,
+        waiting: Vec::new(),
+        too_short: 0,
+        written: 0,
+    };
     for one in &series {
-        let Some(bins) = origins.remove(&one.name) else { continue };
+        let Some(bins) = origins.remove(&one.name) else {
+            continue;
+        };
         let count = bins.len();
         run.server(one, bins, step_ms, &mut writer)?;
         bar.inc(count as u64);
@@ -74,15 +90,22 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
 }
 
 /// Origins as bin indices, ascending, by server; without `--origins` each server's last bin.
-fn bins_by_server(args: &ForecastArgs, series: &[Series], step_ms: i64) -> anyhow::Result<BTreeMap<String, Vec<i64>>> {
+fn bins_by_server(
+    args: &ForecastArgs,
+    series: &[Series],
+    step_ms: i64,
+) -> anyhow::Result<BTreeMap<String, Vec<i64>>> {
     let mut bins: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     if let Some(path) = &args.origins {
         let origins = read_origins(path).with_context(|| format!("read {}", path.display()))?;
         for origin in origins {
-            bins.entry(origin.server).or_default().push(origin.origin_ms.div_euclid(step_ms));
+            bins.entry(origin.server)
+                .or_default()
+                .push(origin.origin_ms.div_euclid(step_ms));
         }
     } else {
-        let last = |s: &Series| Some((s.name.clone(), vec![s.times_ms.last()?.div_euclid(step_ms)]));
+        let last =
+            |s: &Series| Some((s.name.clone(), vec![s.times_ms.last()?.div_euclid(step_ms)]));
         bins.extend(series.iter().filter_map(last));
     }
     for list in bins.values_mut() {
@@ -111,7 +134,8 @@ impl Run<'_> {
         step_ms: i64,
         writer: &mut ForecastWriter,
     ) -> anyhow::Result<()> {
-        let name = EntityName::new(&series.name).with_context(|| format!("server name `{}`", series.name))?;
+        let name = EntityName::new(&series.name)
+            .with_context(|| format!("server name `{}`", series.name))?;
         let profile = match &series.profile {
             Some(profile) => profile.clone(),
             None => {
@@ -129,7 +153,11 @@ impl Run<'_> {
         });
         let mut next = 0;
         for bin in bins {
-            while let Some(time_ms) = series.times_ms.get(next).filter(|t| t.div_euclid(step_ms) <= bin) {
+            while let Some(time_ms) = series
+                .times_ms
+                .get(next)
+                .filter(|t| t.div_euclid(step_ms) <= bin)
+            {
                 let values = series.values.iter().map(|metric| metric[next]).collect();
                 let record = Record {
                     entity: name.clone(),
@@ -143,7 +171,10 @@ impl Run<'_> {
                 let _ = window.push(&record);
                 next += 1;
             }
-            match window.context(bin, CONTEXT_STEPS).filter(|c| observed_bins(c) >= MIN_CONTEXT_BINS as usize) {
+            match window
+                .context(bin, CONTEXT_STEPS)
+                .filter(|c| observed_bins(c) >= MIN_CONTEXT_BINS as usize)
+            {
                 Some(context) => self.waiting.push((name.clone(), profile.clone(), context)),
                 None => self.too_short += 1,
             }
@@ -156,8 +187,17 @@ impl Run<'_> {
 
     fn flush(&mut self, writer: &mut ForecastWriter) -> anyhow::Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
-        let inputs: Vec<_> = waiting.iter().map(|(name, profile, context)| (name, profile.as_str(), context)).collect();
-        let forecasts = predict(&self.model.model, &self.model.id, self.args.step_secs, 0, &inputs)?;
+        let inputs: Vec<_> = waiting
+            .iter()
+            .map(|(name, profile, context)| (name, profile.as_str(), context))
+            .collect();
+        let forecasts = predict(
+            &self.model.model,
+            &self.model.id,
+            self.args.step_secs,
+            0,
+            &inputs,
+        )?;
         for forecast in &forecasts {
             self.write(forecast, writer)?;
         }
@@ -168,10 +208,18 @@ impl Run<'_> {
     fn write(&self, forecast: &EntityForecast, writer: &mut ForecastWriter) -> anyhow::Result<()> {
         for (column, metric) in self.schema.metrics.iter().enumerate() {
             let [low, median, high] = [0.1, 0.5, 0.9].map(|level| forecast.series(column, level));
-            let steps = low.zip(median).zip(high).map(|((low, median), high)| [low, median, high]);
+            let steps = low
+                .zip(median)
+                .zip(high)
+                .map(|((low, median), high)| [low, median, high]);
             let mut steps = steps.peekable();
             if steps.peek().is_some() {
-                writer.write(forecast.entity.as_str(), forecast.origin_ms, &metric.name, steps)?;
+                writer.write(
+                    forecast.entity.as_str(),
+                    forecast.origin_ms,
+                    &metric.name,
+                    steps,
+                )?;
             }
         }
         Ok(())
@@ -180,5 +228,7 @@ impl Run<'_> {
 
 fn observed_bins(context: &Context) -> usize {
     let bins = context.status.len();
-    (0..bins).filter(|bin| context.values.iter().any(|metric| !metric[*bin].is_nan())).count()
+    (0..bins)
+        .filter(|bin| context.values.iter().any(|metric| !metric[*bin].is_nan()))
+        .count()
 }

@@ -19,7 +19,10 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
     };
     let incidents = args.output.with_file_name(format!(
         "{}_incidents.csv",
-        args.output.file_stem().unwrap_or_default().to_string_lossy()
+        args.output
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
     ));
     let written = write(&spec, &args.output, Some(&incidents))?;
     output::line(format_args!(

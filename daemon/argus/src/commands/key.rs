@@ -20,8 +20,16 @@ pub fn run(args: &KeyArgs) -> anyhow::Result<Outcome> {
         KeyCommand::Create { name, scopes } => {
             let scopes: Result<Vec<Scope>, String> = scopes.iter().map(|s| s.parse()).collect();
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            let key = keys.create(name, &scopes.map_err(anyhow::Error::msg)?, now_ms, &mut rand::rng())?;
-            output::note(format_args!("key {}: shown this once, the daemon keeps its hash", key.info.id));
+            let key = keys.create(
+                name,
+                &scopes.map_err(anyhow::Error::msg)?,
+                now_ms,
+                &mut rand::rng(),
+            )?;
+            output::note(format_args!(
+                "key {}: shown this once, the daemon keeps its hash",
+                key.info.id
+            ));
             output::line(key.text);
         }
         KeyCommand::List { json } => {
@@ -31,7 +39,12 @@ pub fn run(args: &KeyArgs) -> anyhow::Result<Outcome> {
             } else {
                 for key in all {
                     let scopes: Vec<_> = key.scopes.iter().map(|s| s.as_str()).collect();
-                    output::line(format_args!("{}  {}  {}", key.id, key.name, scopes.join(",")));
+                    output::line(format_args!(
+                        "{}  {}  {}",
+                        key.id,
+                        key.name,
+                        scopes.join(",")
+                    ));
                 }
             }
         }

@@ -19,7 +19,11 @@ pub fn run(args: &ModelArgs) -> anyhow::Result<Outcome> {
             } else {
                 output::line(&report);
             }
-            Ok(if report.passes() { Outcome::Done } else { Outcome::No })
+            Ok(if report.passes() {
+                Outcome::Done
+            } else {
+                Outcome::No
+            })
         }
         ModelCommand::List { model, json } => list(model, *json),
     }
@@ -43,13 +47,20 @@ fn parity_json(report: &parity::Report) -> serde_json::Value {
 }
 
 fn list(selection: &ModelSelection, as_json: bool) -> anyhow::Result<Outcome> {
-    let lookup =
-        Lookup { model: selection.model.clone(), models_dir: selection.models_dir.clone(), ..Lookup::default() };
-    let dir = lookup.models_dir().context("no models directory; name one with --models-dir DIR")?;
+    let lookup = Lookup {
+        model: selection.model.clone(),
+        models_dir: selection.models_dir.clone(),
+        ..Lookup::default()
+    };
+    let dir = lookup
+        .models_dir()
+        .context("no models directory; name one with --models-dir DIR")?;
     let models = lookup::list(&dir);
     if as_json {
-        let models: Vec<_> =
-            models.iter().map(|m| json!({"name": m.name, "path": m.path, "timestamp": m.timestamp})).collect();
+        let models: Vec<_> = models
+            .iter()
+            .map(|m| json!({"name": m.name, "path": m.path, "timestamp": m.timestamp}))
+            .collect();
         output::line(json!({ "models_dir": dir, "models": models }));
         return Ok(Outcome::Done);
     }

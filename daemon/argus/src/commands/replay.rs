@@ -28,10 +28,13 @@ struct Counts {
 /// Runs the command.
 pub fn run(args: &ReplayArgs) -> anyhow::Result<Outcome> {
     let schema = Schema::server();
-    let rows = read_merged(&args.file, &schema).with_context(|| format!("read {}", args.file.display()))?;
+    let rows = read_merged(&args.file, &schema)
+        .with_context(|| format!("read {}", args.file.display()))?;
     let total = rows.len() as u64;
     let bar = output::progress(total, "records");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let client = Poster::new(args)?;
 
     let mut counts = Counts::default();
@@ -75,7 +78,11 @@ fn report(args: &ReplayArgs, total: u64, counts: &Counts) -> Outcome {
     for error in &counts.first_errors {
         output::note(error);
     }
-    if rejected == 0 { Outcome::Done } else { Outcome::No }
+    if rejected == 0 {
+        Outcome::Done
+    } else {
+        Outcome::No
+    }
 }
 
 /// Keeps event time at a multiple of wall time.
@@ -90,9 +97,14 @@ impl Pace {
     }
 
     fn wait_until(&mut self, time_ms: i64) {
-        let Speed::Times(times) = self.speed else { return };
+        let Speed::Times(times) = self.speed else {
+            return;
+        };
         let (started, first_ms) = *self.start.get_or_insert((Instant::now(), time_ms));
-        #[expect(clippy::cast_precision_loss, reason = "a pace needs no more than 2^52 ms")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a pace needs no more than 2^52 ms"
+        )]
         let due = Duration::from_secs_f64((time_ms - first_ms).max(0) as f64 / 1e3 / times);
         std::thread::sleep(due.saturating_sub(started.elapsed()));
     }
@@ -107,24 +119,47 @@ struct Poster {
 impl Poster {
     fn new(args: &ReplayArgs) -> anyhow::Result<Self> {
         let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        headers.extend(args.key.iter().map(|key| ("x-api-key".to_owned(), key.clone())));
+        headers.extend(
+            args.key
+                .iter()
+                .map(|key| ("x-api-key".to_owned(), key.clone())),
+        );
         let url = format!("{}/feed/data", args.url.trim_end_matches('/'));
-        Ok(Self { client: argus_outbound_http::Client::trusted()?, url, headers })
+        Ok(Self {
+            client: argus_outbound_http::Client::trusted()?,
+            url,
+            headers,
+        })
     }
 
-    async fn post(&self, schema: &Schema, rows: &[TraceRow], counts: &mut Counts) -> anyhow::Result<()> {
+    async fn post(
+        &self,
+        schema: &Schema,
+        rows: &[TraceRow],
+        counts: &mut Counts,
+    ) -> anyhow::Result<()> {
         let records: Vec<Value> = rows.iter().map(|row| record(schema, row)).collect();
-        let body = argus_outbound_http::Bytes::from(serde_json::to_vec(&json!({ "records": records }))?);
-        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let body =
+            argus_outbound_http::Bytes::from(serde_json::to_vec(&json!({ "records": records }))?);
+        let headers: Vec<_> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         for _ in 0..MAX_WAITS {
             let answer = self.client.post(&self.url, &headers, body.clone()).await;
-            let answer = answer.with_context(|| format!("post to {}; is the daemon running there?", self.url))?;
+            let answer = answer
+                .with_context(|| format!("post to {}; is the daemon running there?", self.url))?;
             match answer.status {
                 200 | 422 => return counts.add(&answer.body),
                 429 | 503 => tokio::time::sleep(retry_after(&answer)).await,
                 status => {
                     let text = String::from_utf8_lossy(&answer.body);
-                    bail!("{} answered {status}: {}", self.url, text.chars().take(400).collect::<String>());
+                    bail!(
+                        "{} answered {status}: {}",
+                        self.url,
+                        text.chars().take(400).collect::<String>()
+                    );
                 }
             }
         }
@@ -133,13 +168,17 @@ impl Poster {
 }
 
 fn retry_after(answer: &argus_outbound_http::Response) -> Duration {
-    let said = answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    let said = answer
+        .headers
+        .get("retry-after")
+        .and_then(|value| value.to_str().ok()?.parse().ok());
     Duration::from_secs(said.unwrap_or(1))
 }
 
 impl Counts {
     fn add(&mut self, body: &[u8]) -> anyhow::Result<()> {
-        let answer: Value = serde_json::from_slice(body).context("the daemon's answer is no JSON")?;
+        let answer: Value =
+            serde_json::from_slice(body).context("the daemon's answer is no JSON")?;
         let Some(accepted) = answer["accepted"].as_u64() else {
             bail!("the daemon's answer has no `accepted`: {answer}");
         };
@@ -149,14 +188,21 @@ impl Counts {
                 self.identical += 1;
                 continue;
             }
-            *self.rejected.entry(error["code"].as_str().unwrap_or("unknown").to_owned()).or_default() += 1;
+            *self
+                .rejected
+                .entry(error["code"].as_str().unwrap_or("unknown").to_owned())
+                .or_default() += 1;
             if self.first_errors.len() < 5 {
-                self.first_errors.push(error["message"].as_str().unwrap_or_default().to_owned());
+                self.first_errors
+                    .push(error["message"].as_str().unwrap_or_default().to_owned());
             }
         }
         // The daemon may list fewer errors than it counts; what it does not list is still no success.
         let listed = answer["errors"].as_array().map_or(0, Vec::len) as u64;
-        let unlisted = answer["rejected"].as_u64().unwrap_or(0).saturating_sub(listed);
+        let unlisted = answer["rejected"]
+            .as_u64()
+            .unwrap_or(0)
+            .saturating_sub(listed);
         if unlisted > 0 {
             *self.rejected.entry("not listed".to_owned()).or_default() += unlisted;
         }
@@ -174,10 +220,16 @@ fn record(schema: &Schema, row: &TraceRow) -> Value {
             fields.insert(metric.name.clone(), json!(value));
         }
     }
-    if let Some(status) = usize::from(row.status).checked_sub(1).and_then(|i| schema.statuses.get(i)) {
+    if let Some(status) = usize::from(row.status)
+        .checked_sub(1)
+        .and_then(|i| schema.statuses.get(i))
+    {
         fields.insert("status".to_owned(), json!(status));
     }
-    if let Some(profile) = row.profile.and_then(|code| schema.profiles.get(usize::from(code))) {
+    if let Some(profile) = row
+        .profile
+        .and_then(|code| schema.profiles.get(usize::from(code)))
+    {
         fields.insert("profile".to_owned(), json!(profile.id));
     }
     if let Some(cores) = row.cores {

@@ -21,10 +21,7 @@ use crate::output;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     let request = request(args)?;
-    output::note(format_args!(
-        "seed {}, {} threads",
-        args.seed, args.threads
-    ));
+    output::note(format_args!("seed {}, {} threads", args.seed, args.threads));
     let bar = output::progress(args.max_steps, "steps");
     let started = Instant::now();
     let mut progress = |now: &Progress| {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginError, PluginReport, Readiness,
-    ReloadError, Reloaded, SinkTestError,
+    BoxFuture, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginError,
+    PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
 };
 use argus_fleet::{EntityForecast, Risk};
 use argus_forecast::lookup::{self, ModelListing};
-use argus_forecast::{CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel, Lookup, ModelSlot};
+use argus_forecast::{
+    CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel, Lookup, ModelSlot,
+};
 use argus_plugin_host::{Plugin, PluginState, SinkNotification};
 use argus_schema::EntityName;
 use argus_store::{Clock, RecoveryReport};
@@ -46,10 +48,17 @@ pub struct DaemonControl {
 impl Control for DaemonControl {
     fn models(&self) -> BoxFuture<'_, ModelList> {
         Box::pin(async move {
-            let Some(dir) = self.lookup.models_dir() else { return ModelList::default() };
+            let Some(dir) = self.lookup.models_dir() else {
+                return ModelList::default();
+            };
             let shown = dir.display().to_string();
-            let entries = tokio::task::spawn_blocking(move || lookup::list(&dir).into_iter().map(entry).collect());
-            ModelList { models_dir: Some(shown), models: entries.await.unwrap_or_default() }
+            let entries = tokio::task::spawn_blocking(move || {
+                lookup::list(&dir).into_iter().map(entry).collect()
+            });
+            ModelList {
+                models_dir: Some(shown),
+                models: entries.await.unwrap_or_default(),
+            }
         })
     }
 
@@ -72,15 +81,27 @@ impl Control for DaemonControl {
     fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
         Box::pin(async move {
             let dir = self.reload_target(path)?;
-            let previous = self.models.current().ok().map(|loaded| loaded.id.name.clone());
+            let previous = self
+                .models
+                .current()
+                .ok()
+                .map(|loaded| loaded.id.name.clone());
             let models = Arc::clone(&self.models);
             let load = tokio::task::spawn_blocking(move || models.load(&dir));
             let current = load
                 .await
                 .map_err(|error| ReloadError::Unavailable(error.to_string()))?
                 .map_err(ReloadError::Refused)?;
-            let timestamp = self.models.current().ok().and_then(|loaded| timestamp(&loaded));
-            Ok(Reloaded { previous, current, timestamp })
+            let timestamp = self
+                .models
+                .current()
+                .ok()
+                .and_then(|loaded| timestamp(&loaded));
+            Ok(Reloaded {
+                previous,
+                current,
+                timestamp,
+            })
         })
     }
 
@@ -103,21 +124,35 @@ impl Control for DaemonControl {
     }
 
     fn plugins(&self) -> Vec<PluginReport> {
-        self.plugins.iter().map(|(name, entry)| report(name, entry)).collect()
+        self.plugins
+            .iter()
+            .map(|(name, entry)| report(name, entry))
+            .collect()
     }
 
     fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>> {
         Box::pin(async move {
             let entry = self.plugins.get(&name).ok_or_else(|| {
                 let known: Vec<&str> = self.plugins.keys().map(String::as_str).collect();
-                SinkTestError::Unknown(format!("no sink `{name}` is configured; there are: {}", known.join(", ")))
+                SinkTestError::Unknown(format!(
+                    "no sink `{name}` is configured; there are: {}",
+                    known.join(", ")
+                ))
             })?;
-            let plugin = entry.loaded.as_ref().map_err(|reason| SinkTestError::Failed(reason.clone()))?;
+            let plugin = entry
+                .loaded
+                .as_ref()
+                .map_err(|reason| SinkTestError::Failed(reason.clone()))?;
             let now_ms = self.clock.now_ms();
             let notification = SinkNotification::test(now_ms);
-            let receipt = plugin.deliver(&notification, &format!("test-{now_ms}")).await;
+            let receipt = plugin
+                .deliver(&notification, &format!("test-{now_ms}"))
+                .await;
             let receipt = receipt.map_err(|error| SinkTestError::Failed(error.to_string()))?;
-            Ok(receipt.message.or(receipt.remote_id).unwrap_or_else(|| "delivered".to_owned()))
+            Ok(receipt
+                .message
+                .or(receipt.remote_id)
+                .unwrap_or_else(|| "delivered".to_owned()))
         })
     }
 
@@ -137,21 +172,32 @@ impl DaemonControl {
         let Some(path) = path else {
             let choice = self.lookup.choose();
             let first = choice.candidates.into_iter().next();
-            return first.ok_or_else(|| ReloadError::NotFound(format!("no model found ({})", choice.because)));
+            return first.ok_or_else(|| {
+                ReloadError::NotFound(format!("no model found ({})", choice.because))
+            });
         };
         let dir = self.lookup.models_dir().ok_or_else(|| {
-            ReloadError::NotFound("there is no models directory; start with --models-dir DIR".to_owned())
+            ReloadError::NotFound(
+                "there is no models directory; start with --models-dir DIR".to_owned(),
+            )
         })?;
         let listed = lookup::list(&dir);
         let wanted = Path::new(&path);
-        let found = listed.iter().find(|m| m.name == path || m.path == wanted || same_place(&m.path, wanted));
+        let found = listed
+            .iter()
+            .find(|m| m.name == path || m.path == wanted || same_place(&m.path, wanted));
         match found {
             Some(model) => Ok(model.path.clone()),
-            None if wanted.is_absolute() && wanted.exists() => Err(ReloadError::NotAllowed(format!(
-                "`{path}` does not lie in the models directory {}; only models there may be loaded",
+            None if wanted.is_absolute() && wanted.exists() => {
+                Err(ReloadError::NotAllowed(format!(
+                    "`{path}` does not lie in the models directory {}; only models there may be loaded",
+                    dir.display()
+                )))
+            }
+            None => Err(ReloadError::NotFound(format!(
+                "no model `{path}` in {}",
                 dir.display()
             ))),
-            None => Err(ReloadError::NotFound(format!("no model `{path}` in {}", dir.display()))),
         }
     }
 }
@@ -160,9 +206,16 @@ fn same_place(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "quantile levels have two digits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "quantile levels have two digits"
+)]
 fn quantile_levels(model: &argus_tft::Model) -> Vec<f32> {
-    model.quantile_levels().iter().map(|level| *level as f32).collect()
+    model
+        .quantile_levels()
+        .iter()
+        .map(|level| *level as f32)
+        .collect()
 }
 
 fn timestamp(loaded: &LoadedModel) -> Option<String> {
@@ -171,10 +224,17 @@ fn timestamp(loaded: &LoadedModel) -> Option<String> {
 
 fn entry(listing: ModelListing) -> ModelEntry {
     let files: Vec<_> = std::fs::read_dir(&listing.path)
-        .map(|entries| entries.flatten().filter_map(|e| e.metadata().ok()).collect())
+        .map(|entries| {
+            entries
+                .flatten()
+                .filter_map(|e| e.metadata().ok())
+                .collect()
+        })
         .unwrap_or_default();
     let modified = files.iter().filter_map(|m| m.modified().ok()).max();
-    let modified_ms = modified.and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok()).map_or(0, |d| d.as_millis());
+    let modified_ms = modified
+        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |d| d.as_millis());
     let training = std::fs::read(listing.path.join("training.json")).ok();
     ModelEntry {
         path: listing.path.display().to_string(),
@@ -182,7 +242,9 @@ fn entry(listing: ModelListing) -> ModelEntry {
         timestamp: Some(listing.timestamp).filter(|t| !t.is_empty()),
         size_bytes: files.iter().map(std::fs::Metadata::len).sum(),
         modified_ms: i64::try_from(modified_ms).unwrap_or(i64::MAX),
-        training: training.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or(Value::Null),
+        training: training
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or(Value::Null),
     }
 }
 
@@ -193,10 +255,15 @@ fn report(name: &str, entry: &PluginEntry) -> PluginReport {
     };
     let (state, state_reason) = match &plugin.health {
         PluginState::Ready => ("ready", None),
-        PluginState::BackingOff { faults, .. } => ("backing_off", Some(format!("{faults} faults in a row"))),
-        PluginState::Quarantined { faults, .. } => {
-            ("quarantined", Some(format!("{faults} faults in a row; a trial call, a reload or a restart ends it")))
+        PluginState::BackingOff { faults, .. } => {
+            ("backing_off", Some(format!("{faults} faults in a row")))
         }
+        PluginState::Quarantined { faults, .. } => (
+            "quarantined",
+            Some(format!(
+                "{faults} faults in a row; a trial call, a reload or a restart ends it"
+            )),
+        ),
     };
     PluginReport {
         name: name.to_owned(),
@@ -218,12 +285,20 @@ fn report(name: &str, entry: &PluginEntry) -> PluginReport {
         memory_high_water_bytes: plugin.memory_high_water_bytes,
         http_requests: plugin.http_requests,
         http_bytes: plugin.http_bytes,
-        last_error: plugin.last_error.map(|e| PluginError { at_ms: e.at_ms, code: e.code, message: e.message }),
+        last_error: plugin.last_error.map(|e| PluginError {
+            at_ms: e.at_ms,
+            code: e.code,
+            message: e.message,
+        }),
     }
 }
 
 fn not_loaded(name: &str, entry: &PluginEntry, reason: &str) -> PluginReport {
-    let state = if entry.config.enabled { "failed" } else { "disabled" };
+    let state = if entry.config.enabled {
+        "failed"
+    } else {
+        "disabled"
+    };
     PluginReport {
         name: name.to_owned(),
         kind: "sink".to_owned(),

@@ -17,7 +17,7 @@ use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
 use argus_fleet::Fleet;
-use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, Lookup, ModelSlot};
+use argus_forecast::{ForecastHandle, ForecastLoop, Lookup, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
 use argus_plugin_host::{HostConfig, PluginHost};
 use argus_schema::{Limits, RecordParser, Schema};
@@ -35,7 +35,10 @@ pub use settings::data_dir;
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
     let config = configuration(args)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("argus").build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("argus")
+        .build()?;
     let outcome = runtime.block_on(serve(args, config));
     // Plugins and blocking reads that ignore the drain deadline must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
@@ -45,7 +48,8 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
 fn configuration(args: &ServeArgs) -> anyhow::Result<Config> {
     let mut config = match &args.config {
         // The report form shows file, line, column and the offending text.
-        Some(file) => Config::load(file).map_err(|error| anyhow!("{error:?}"))?,
+        Some(file) => Config::load(file)
+            .map_err(|error| anyhow!("the configuration is not usable\n{}", error.drawing(output::is_terminal())))?,
         None => Config::default(),
     };
     if let Some(listen) = args.listen {
@@ -59,7 +63,8 @@ fn configuration(args: &ServeArgs) -> anyhow::Result<Config> {
 
 async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> {
     let data_dir = data_dir(&config);
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("make data directory {}", data_dir.display()))?;
+    std::fs::create_dir_all(&data_dir)
+        .with_context(|| format!("make data directory {}", data_dir.display()))?;
     let keys = Arc::new(KeyStore::open(&data_dir)?);
     check_bind(config.server.listen, &keys)?;
     let listener = tokio::net::TcpListener::bind(config.server.listen)
@@ -70,15 +75,25 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let schema = Schema::server();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let stop = CancellationToken::new();
-    let (store, recovery) =
-        Store::open(settings::store(&config, &data_dir), Arc::clone(&schema), Arc::clone(&clock))?;
+    let (store, recovery) = Store::open(
+        settings::store(&config, &data_dir),
+        Arc::clone(&schema),
+        Arc::clone(&clock),
+    )?;
     for message in &recovery.messages {
         tracing::warn!(%message, "recovery");
     }
-    tracing::info!(entities = recovery.entities, records = recovery.replayed_records, "store recovered");
+    tracing::info!(
+        entities = recovery.entities,
+        records = recovery.replayed_records,
+        "store recovered"
+    );
     let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
 
-    let host = PluginHost::new(HostConfig { cache_dir: Some(data_dir.join("plugin-cache")), ..HostConfig::default() })?;
+    let host = PluginHost::new(HostConfig {
+        cache_dir: Some(data_dir.join("plugin-cache")),
+        ..HostConfig::default()
+    })?;
     let (entries, sinks) = load_plugins(&config, &host).await;
     let now = Arc::clone(&clock);
     let delivery = Delivery::spawn(
@@ -93,17 +108,30 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         model: args.model.model.clone(),
         models_dir: args.model.models_dir.clone(),
         config_model: config.model.dir.as_ref().map(|dir| config.resolve(dir)),
-        config_models_dir: config.model.models_dir.as_ref().map(|dir| config.resolve(dir)),
+        config_models_dir: config
+            .model
+            .models_dir
+            .as_ref()
+            .map(|dir| config.resolve(dir)),
         data_dir: Some(data_dir.clone()),
     };
-    let models = Arc::new(ModelSlot::new(Arc::clone(&schema), settings::device(&config)));
+    let models = Arc::new(ModelSlot::new(
+        Arc::clone(&schema),
+        settings::device(&config),
+    ));
     models.load_first(&lookup.choose());
 
-    let fleet = Arc::new(ArcSwap::from_pointee(Fleet { step_secs: config.step.step_secs, ..Fleet::default() }));
+    let fleet = Arc::new(ArcSwap::from_pointee(Fleet {
+        step_secs: config.step.step_secs,
+        ..Fleet::default()
+    }));
     let (forecasts, forecast_thread) =
         start_forecasts(&config, &schema, &store, &clock, &alerts, &models, &fleet)?;
 
-    let remote_write = Arc::new(RemoteWrite::new(Arc::clone(&schema), settings::remote_write(&config)));
+    let remote_write = Arc::new(RemoteWrite::new(
+        Arc::clone(&schema),
+        settings::remote_write(&config),
+    ));
     let feeds = start_feeds(&config, &schema, &store, &clock, &remote_write, &stop);
     let stopping = Arc::new(AtomicBool::new(false));
     let control = DaemonControl {
@@ -116,7 +144,11 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         clock: Arc::clone(&clock),
     };
     let context = ApiContext {
-        parser: Arc::new(RecordParser::new(Arc::clone(&schema), settings::mapping(&config), Limits::default())),
+        parser: Arc::new(RecordParser::new(
+            Arc::clone(&schema),
+            settings::mapping(&config),
+            Limits::default(),
+        )),
         schema,
         fleet,
         tick: forecasts.tick(),
@@ -142,7 +174,10 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         feeds.await;
         delivery.join().await;
     };
-    if tokio::time::timeout(settings::drain(&config), drained).await.is_err() {
+    if tokio::time::timeout(settings::drain(&config), drained)
+        .await
+        .is_err()
+    {
         tracing::warn!("the drain deadline passed; what was still running is dropped");
     }
     forecasts.stop().await;
@@ -159,9 +194,15 @@ fn announce(config: &Config) {
     let step = if config.step.step_secs == 300 {
         String::new()
     } else {
-        format!(" (demo: a step is {} s, not 5 minutes)", config.step.step_secs)
+        format!(
+            " (demo: a step is {} s, not 5 minutes)",
+            config.step.step_secs
+        )
     };
-    output::line(format_args!("Argus is at http://{}{step}", config.server.listen));
+    output::line(format_args!(
+        "Argus is at http://{}{step}",
+        config.server.listen
+    ));
 }
 
 fn start_forecasts(
@@ -175,8 +216,11 @@ fn start_forecasts(
 ) -> anyhow::Result<(ForecastHandle, std::thread::JoinHandle<()>)> {
     let thresholds = settings::thresholds(config);
     thresholds.check(schema)?;
-    let observer =
-        observe::AlertObserver { alerts: Arc::clone(alerts), schema: Arc::clone(schema), clock: Arc::clone(clock) };
+    let observer = observe::AlertObserver {
+        alerts: Arc::clone(alerts),
+        schema: Arc::clone(schema),
+        clock: Arc::clone(clock),
+    };
     let parts = LoopParts {
         store: Arc::clone(store),
         schema: Arc::clone(schema),
@@ -186,7 +230,12 @@ fn start_forecasts(
         thresholds,
         observer: Box::new(observer),
     };
-    ForecastLoop::spawn(LoopConfig::new(config.step.step_secs), parts, Arc::clone(fleet)).context("start the forecasts")
+    ForecastLoop::spawn(
+        LoopConfig::new(config.step.step_secs),
+        parts,
+        Arc::clone(fleet),
+    )
+    .context("start the forecasts")
 }
 
 fn start_feeds(
@@ -229,13 +278,25 @@ async fn load_plugins(
     let mut entries = BTreeMap::new();
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     for (name, plugin) in &config.plugins {
-        let loaded = if plugin.enabled { load_plugin(config, host, name, plugin).await } else { Err("disabled".to_owned()) };
+        let loaded = if plugin.enabled {
+            load_plugin(config, host, name, plugin).await
+        } else {
+            Err("disabled".to_owned())
+        };
         match &loaded {
             Ok(loaded) => sinks.push(Arc::new(PluginSink::new(name, plugin, Arc::clone(loaded)))),
-            Err(reason) if plugin.enabled => tracing::error!(plugin = %name, %reason, "plugin not loaded"),
+            Err(reason) if plugin.enabled => {
+                tracing::error!(plugin = %name, %reason, "plugin not loaded")
+            }
             Err(_) => {}
         }
-        entries.insert(name.clone(), PluginEntry { config: plugin.clone(), loaded });
+        entries.insert(
+            name.clone(),
+            PluginEntry {
+                config: plugin.clone(),
+                loaded,
+            },
+        );
     }
     (entries, sinks)
 }
@@ -246,7 +307,10 @@ async fn load_plugin(
     name: &str,
     plugin: &argus_config::Plugin,
 ) -> Result<Arc<argus_plugin_host::Plugin>, String> {
-    let loaded = host.load(plugins::spec(config, name, plugin)).await.map_err(|error| error.to_string())?;
+    let loaded = host
+        .load(plugins::spec(config, name, plugin))
+        .await
+        .map_err(|error| error.to_string())?;
     if let Err(error) = loaded.check().await {
         // The service behind a sink may come up later; what is wrong is shown until it does.
         tracing::warn!(%error, "plugin's check failed");

@@ -20,7 +20,12 @@ pub struct AlertObserver {
 
 impl ForecastObserver for AlertObserver {
     fn published(&mut self, _fleet: &Fleet, made: &[Made]) {
-        let profile_id = |code: u8| self.schema.profiles.get(usize::from(code)).map_or("", |p| p.id.as_str());
+        let profile_id = |code: u8| {
+            self.schema
+                .profiles
+                .get(usize::from(code))
+                .map_or("", |p| p.id.as_str())
+        };
         let now_ms = self.clock.now_ms();
         let evaluations: Vec<Evaluation<'_>> = made
             .iter()
@@ -46,7 +51,9 @@ impl ForecastObserver for AlertObserver {
                     tracing::info!(?transition, "alert");
                 }
             }
-            Err(error) => tracing::error!(%error, "alerts could not be evaluated; the next forecast tries again"),
+            Err(error) => {
+                tracing::error!(%error, "alerts could not be evaluated; the next forecast tries again")
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use argus_alerts::{DeliveryError, Notification, Receipt, Sink, SinkRoute};
 use argus_config::{Config, MinSeverity, Plugin as PluginConfig, SecretSource, Target};
 use argus_fleet::Level;
 use argus_plugin_host::{
-    Limits, Plugin, PluginKind, PluginSpec, SecretSource as HostSecret, SinkNotification, TargetSpec,
+    Limits, Plugin, PluginKind, PluginSpec, SecretSource as HostSecret, SinkNotification,
+    TargetSpec,
 };
 
 /// What a plugin may do, in one line of plain words.
@@ -19,12 +20,24 @@ pub fn plain_words(name: &str, plugin: &PluginConfig) -> String {
         .targets
         .iter()
         .map(|(target, t)| {
-            let methods = if t.methods.is_empty() { "POST".to_owned() } else { t.methods.join("/") };
-            let secrets = if t.secrets.is_empty() { "" } else { " with secrets that it never sees" };
+            let methods = if t.methods.is_empty() {
+                "POST".to_owned()
+            } else {
+                t.methods.join("/")
+            };
+            let secrets = if t.secrets.is_empty() {
+                ""
+            } else {
+                " with secrets that it never sees"
+            };
             format!("{methods} to {} (as `{target}`{secrets})", t.url)
         })
         .collect();
-    let reach = if targets.is_empty() { "nothing outside".to_owned() } else { targets.join(", ") };
+    let reach = if targets.is_empty() {
+        "nothing outside".to_owned()
+    } else {
+        targets.join(", ")
+    };
     format!(
         "plugin {name} ({:?}): is told of alerts, may reach {reach}; at most {} MB, {} s a call",
         plugin.kind, plugin.limits.memory_mb, plugin.limits.timeout_secs
@@ -50,7 +63,11 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
             log_lines: limits.log_lines,
             file_bytes: limits.file_mb * 1_000_000,
         },
-        targets: plugin.targets.iter().map(|(name, t)| (name.clone(), target(config, t))).collect(),
+        targets: plugin
+            .targets
+            .iter()
+            .map(|(name, t)| (name.clone(), target(config, t)))
+            .collect(),
         config: plugin.config_json(),
         ..PluginSpec::new(name, PluginKind::Sink, file(config, &plugin.path))
     }
@@ -61,7 +78,10 @@ fn file(config: &Config, path: &Path) -> PathBuf {
     if beside.exists() {
         return beside;
     }
-    shipped_plugins().map(|dir| dir.join(path)).filter(|p| p.exists()).unwrap_or(beside)
+    shipped_plugins()
+        .map(|dir| dir.join(path))
+        .filter(|p| p.exists())
+        .unwrap_or(beside)
 }
 
 /// `plugins/dist` above the executable or the current directory.
@@ -107,8 +127,16 @@ impl PluginSink {
             MinSeverity::Warning => Level::Warning,
             MinSeverity::Critical => Level::Critical,
         };
-        let route = SinkRoute { name: name.to_owned(), min_severity, refresh: config.route.refresh };
-        Self { name: name.to_owned(), route, plugin }
+        let route = SinkRoute {
+            name: name.to_owned(),
+            min_severity,
+            refresh: config.route.refresh,
+        };
+        Self {
+            name: name.to_owned(),
+            route,
+            plugin,
+        }
     }
 }
 
@@ -123,8 +151,14 @@ impl Sink for PluginSink {
         idempotency_key: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Receipt, DeliveryError>> + Send + 'a>> {
         Box::pin(async move {
-            match self.plugin.deliver(&for_plugin(notification), idempotency_key).await {
-                Ok(receipt) => Ok(Receipt { reference: receipt.remote_id }),
+            match self
+                .plugin
+                .deliver(&for_plugin(notification), idempotency_key)
+                .await
+            {
+                Ok(receipt) => Ok(Receipt {
+                    reference: receipt.remote_id,
+                }),
                 Err(error) => Err(DeliveryError {
                     code: error.code().to_owned(),
                     message: error.to_string(),
@@ -142,7 +176,9 @@ impl Sink for PluginSink {
 
 fn for_plugin(n: &Notification) -> SinkNotification {
     let pairs = |map: &std::collections::BTreeMap<String, String>| {
-        map.iter().map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>()
+        map.iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect::<Vec<_>>()
     };
     SinkNotification {
         id: n.id.to_string(),

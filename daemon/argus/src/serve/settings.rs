@@ -26,6 +26,8 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
         step_secs: config.step.step_secs,
         grace_secs: config.step.grace_secs,
         max_entities: storage.max_entities,
+        max_records_per_bin: storage.max_records_per_bin,
+        forget_after_days: storage.forget_after_days,
         queue_records: config.ingest.queue_records,
         checkpoint_secs: storage.checkpoint_secs,
         checkpoint_log_bytes: storage.checkpoint_log_bytes,
@@ -38,34 +40,61 @@ pub fn store(config: &Config, data_dir: &Path) -> StoreConfig {
 
 /// Names of fields that records may use.
 pub fn mapping(config: &Config) -> Mapping {
-    let mapping = if config.ingest.aliases { Mapping::default() } else { Mapping::off() };
-    Mapping { mbps_factor: config.ingest.mbps_factor, ..mapping }
+    let mapping = if config.ingest.aliases {
+        Mapping::default()
+    } else {
+        Mapping::off()
+    };
+    Mapping {
+        mbps_factor: config.ingest.mbps_factor,
+        ..mapping
+    }
 }
 
 /// Settings of remote write.
 pub fn remote_write(config: &Config) -> RemoteWriteConfig {
-    RemoteWriteConfig { drop_port: config.ingest.remote_write.drop_port, ..RemoteWriteConfig::default() }
+    RemoteWriteConfig {
+        drop_port: config.ingest.remote_write.drop_port,
+        ..RemoteWriteConfig::default()
+    }
 }
 
 /// Which names belong to which profile.
 pub fn profiles(config: &Config) -> ProfileRules {
     let own = ProfileRules::new(config.profiles.prefixes.clone());
-    if config.profiles.defaults { own.then_defaults() } else { own }
+    if config.profiles.defaults {
+        own.then_defaults()
+    } else {
+        own
+    }
 }
 
 /// Thresholds that differ from the schema's.
 pub fn thresholds(config: &Config) -> ThresholdRules {
-    let limits = |l: &argus_config::Limits| Thresholds { warning: l.warning, critical: l.critical };
+    let limits = |l: &argus_config::Limits| Thresholds {
+        warning: l.warning,
+        critical: l.critical,
+    };
     let metrics = config.thresholds.iter().map(|(name, t)| {
         let rules = MetricRules {
             warning: t.warning,
             critical: t.critical,
-            profiles: t.profiles.iter().map(|(k, l)| (k.clone(), limits(l))).collect(),
-            servers: t.servers.iter().map(|(k, l)| (k.clone(), limits(l))).collect(),
+            profiles: t
+                .profiles
+                .iter()
+                .map(|(k, l)| (k.clone(), limits(l)))
+                .collect(),
+            servers: t
+                .servers
+                .iter()
+                .map(|(k, l)| (k.clone(), limits(l)))
+                .collect(),
         };
         (name.clone(), rules)
     });
-    ThresholdRules { metrics: metrics.collect() }
+    ThresholdRules {
+        metrics: metrics.collect(),
+    }
 }
 
 /// When alerts fire and resolve.

@@ -18,7 +18,10 @@ pub async fn self_source(
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
-    let profile = config.profile.as_deref().and_then(|id| schema.profile_code(id));
+    let profile = config
+        .profile
+        .as_deref()
+        .and_then(|id| schema.profile_code(id));
     let source = SelfSource::new(Arc::clone(&schema), "/").map(|source| match named(&config) {
         Some(name) => source.with_name(name),
         None => source,
@@ -44,7 +47,9 @@ pub async fn self_source(
             let sample = source.sample(now_ms);
             (source, sample)
         });
-        let Ok((back, sample)) = read.await else { return };
+        let Ok((back, sample)) = read.await else {
+            return;
+        };
         source = back;
         wait = Duration::from_secs(config.interval_secs);
         match sample {
@@ -59,7 +64,10 @@ pub async fn self_source(
 }
 
 fn named(config: &SelfSourceConfig) -> Option<EntityName> {
-    config.server_name.as_deref().and_then(|name| EntityName::new(name).ok())
+    config
+        .server_name
+        .as_deref()
+        .and_then(|name| EntityName::new(name).ok())
 }
 
 /// Drains scrapes that have been quiet long enough to be complete.
