@@ -1,4 +1,5 @@
 //! Sinks that loop, allocate, trap, flood the log or park in HTTP cost their own deliveries an error, and nobody else.
+#![expect(clippy::print_stdout, reason = "figures of a run are for people")]
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

@@ -40,12 +40,11 @@ fn ingest_works_and_predictions_answer_503_with_the_reason() -> anyhow::Result<(
         ready.to_string().contains("model"),
         "readiness tells of the missing model: {ready}"
     );
-    let servers = eventually("the entity on /servers", Duration::from_secs(5), || {
+    eventually("the entity on /servers", Duration::from_secs(5), || {
         let servers = daemon.get_ok("/servers")?;
         anyhow::ensure!(servers.to_string().contains("ppdb001"), "{servers}");
         Ok(servers)
     })?;
-    println!("{servers}");
 
     daemon.kill_and_restart()?;
     let servers = daemon.get_ok("/servers")?;

@@ -1,4 +1,5 @@
 //! A real trace through the public API gives the same numbers as the model run offline on the file.
+#![expect(clippy::print_stdout, reason = "figures of a run are for people")]
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -48,8 +48,12 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
 fn configuration(args: &ServeArgs) -> anyhow::Result<Config> {
     let mut config = match &args.config {
         // The report form shows file, line, column and the offending text.
-        Some(file) => Config::load(file)
-            .map_err(|error| anyhow!("the configuration is not usable\n{}", error.drawing(output::is_terminal())))?,
+        Some(file) => Config::load(file).map_err(|error| {
+            anyhow!(
+                "the configuration is not usable\n{}",
+                error.drawing(output::is_terminal())
+            )
+        })?,
         None => Config::default(),
     };
     if let Some(listen) = args.listen {
