@@ -17,7 +17,11 @@ pub fn schema_ref(schema: &Schema) -> SchemaRef {
         metrics: schema
             .metrics
             .iter()
-            .map(|m| MetricRef { name: m.name.clone(), min: m.min, max: m.max })
+            .map(|m| MetricRef {
+                name: m.name.clone(),
+                min: m.min,
+                max: m.max,
+            })
             .collect(),
         statuses: schema.statuses.clone(),
         profiles: schema.profiles.iter().map(|p| p.id.clone()).collect(),
@@ -54,8 +58,15 @@ pub fn predict(
     let predictions = model
         .predict(&windows)
         .map_err(|error| ForecastError::Model(error.to_string()))?;
-    #[expect(clippy::cast_possible_truncation, reason = "quantile levels have two digits")]
-    let levels: Arc<[f32]> = model.quantile_levels().iter().map(|level| *level as f32).collect();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "quantile levels have two digits"
+    )]
+    let levels: Arc<[f32]> = model
+        .quantile_levels()
+        .iter()
+        .map(|level| *level as f32)
+        .collect();
     let forecasts = inputs
         .iter()
         .zip(predictions)

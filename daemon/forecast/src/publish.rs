@@ -48,13 +48,20 @@ pub fn states<'a>(
             {
                 return (view.name.clone(), Arc::clone(old));
             }
-            state.risk = forecast.zip(model).map(|(forecast, model)| Arc::new(risk(parts, model, &state, forecast)));
+            state.risk = forecast
+                .zip(model)
+                .map(|(forecast, model)| Arc::new(risk(parts, model, &state, forecast)));
             (view.name.clone(), Arc::new(state))
         })
         .collect()
 }
 
-fn risk(parts: &LoopParts, model: &LoadedModel, state: &EntityState, forecast: &EntityForecast) -> Risk {
+fn risk(
+    parts: &LoopParts,
+    model: &LoadedModel,
+    state: &EntityState,
+    forecast: &EntityForecast,
+) -> Risk {
     argus_risk::assess(
         &parts.schema,
         &parts.thresholds,

@@ -375,7 +375,14 @@ impl ForecastLoop {
         let before = self.fleet.load_full();
         let model = self.parts.models.current();
         let forecasts = |name: &EntityName| self.last.get(name).map(|last| &last.forecast);
-        let entities = publish::states(&self.parts, self.config.step_secs, views, &before, model.as_deref().ok(), forecasts);
+        let entities = publish::states(
+            &self.parts,
+            self.config.step_secs,
+            views,
+            &before,
+            model.as_deref().ok(),
+            forecasts,
+        );
         let fleet = Fleet {
             tick: before.tick + 1,
             published_ms: self.parts.clock.now_ms(),

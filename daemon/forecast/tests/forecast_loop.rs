@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use argus_fleet::{Fleet, ForecastState};
 use argus_forecast::{
-    ForecastError, ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made, ModelSlot, schema_ref,
+    ForecastError, ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made,
+    ModelSlot, schema_ref,
 };
 use argus_risk::ThresholdRules;
 use argus_schema::{EntityName, ProfileRules, Record, Schema};
@@ -37,7 +38,11 @@ impl ForecastObserver for Recorder {
     fn published(&mut self, _fleet: &Fleet, made: &[Made]) {
         let entry = |m: &Made| {
             let origin = m.state.forecast.as_ref().unwrap().origin_ms;
-            (m.state.name.to_string(), (origin - START_MS) / STEP_MS, m.scheduled)
+            (
+                m.state.name.to_string(),
+                (origin - START_MS) / STEP_MS,
+                m.scheduled,
+            )
         };
         self.0.lock().unwrap().extend(made.iter().map(entry));
     }
@@ -60,7 +65,10 @@ impl Bench {
         let schema = Schema::server();
         // Long after all records, so that every bin is closed by the wall clock.
         let clock: Arc<dyn Clock> = Arc::new(FakeClock(AtomicI64::new(START_MS + 1_000 * STEP_MS)));
-        let config = StoreConfig { min_free_bytes: 0, ..StoreConfig::new(dir.path().join("store")) };
+        let config = StoreConfig {
+            min_free_bytes: 0,
+            ..StoreConfig::new(dir.path().join("store"))
+        };
         let (store, _) = Store::open(config, Arc::clone(&schema), Arc::clone(&clock)).unwrap();
         let models = Arc::new(ModelSlot::new(Arc::clone(&schema), Device::Cpu));
         let fleet = Arc::new(ArcSwap::from_pointee(Fleet::default()));
@@ -78,7 +86,15 @@ impl Bench {
         config.poll = Duration::from_millis(20);
         config.settle = Duration::from_millis(5);
         let (handle, _) = ForecastLoop::spawn(config, parts, Arc::clone(&fleet)).unwrap();
-        Self { dir, runtime, store, models, fleet, log, handle }
+        Self {
+            dir,
+            runtime,
+            store,
+            models,
+            fleet,
+            log,
+            handle,
+        }
     }
 
     fn model(&self, seed: u64) -> PathBuf {
@@ -107,11 +123,17 @@ impl Bench {
     }
 
     fn state(&self, entity: &str) -> Option<ForecastState> {
-        self.fleet.load().entities.get(&name(entity)).map(|e| e.state)
+        self.fleet
+            .load()
+            .entities
+            .get(&name(entity))
+            .map(|e| e.state)
     }
 
     fn now(&self, entity: &str) -> Result<i64, ForecastError> {
-        let answer = self.runtime.block_on(self.handle.forecast_now(name(entity)));
+        let answer = self
+            .runtime
+            .block_on(self.handle.forecast_now(name(entity)));
         answer.map(|(forecast, _)| (forecast.origin_ms - START_MS) / STEP_MS)
     }
 }
@@ -135,12 +157,24 @@ fn record(entity: &str, bin: i64, cpu: f32) -> Record {
 }
 
 fn make_model(dir: &Path, seed: u64) {
-    let options =
-        ModelOptions { hidden_size: 8, continuous_size: 4, attention_heads: 2, ..ModelOptions::default() };
+    let options = ModelOptions {
+        hidden_size: 8,
+        continuous_size: 4,
+        attention_heads: 2,
+        ..ModelOptions::default()
+    };
     let config = ModelConfig::for_schema(&schema_ref(&Schema::server()), &options);
     let network = Network::new(&config.architecture, Device::Cpu, seed).unwrap();
     let state = NormaliserState::neutral(config.schema.metrics.len());
-    argus_tft::write(dir, &config, &network, &state, &json!({}), &json!({"kind": "identity"})).unwrap();
+    argus_tft::write(
+        dir,
+        &config,
+        &network,
+        &state,
+        &json!({}),
+        &json!({"kind": "identity"}),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -155,8 +189,14 @@ fn each_closed_bin_is_forecast_once_and_late_changes_do_not_count() {
     bench.feed("a", 20..21);
     bench.made(|log| log.contains(&("a".to_owned(), 20, true)));
 
-    let late = Record { time_ms: START_MS + 10 * STEP_MS + 1, ..record("a", 10, 70.0) };
-    bench.runtime.block_on(bench.store.append(vec![late])).unwrap();
+    let late = Record {
+        time_ms: START_MS + 10 * STEP_MS + 1,
+        ..record("a", 10, 70.0)
+    };
+    bench
+        .runtime
+        .block_on(bench.store.append(vec![late]))
+        .unwrap();
     bench.made(|log| log.contains(&("a".to_owned(), 20, false)));
 }
 
@@ -167,7 +207,10 @@ fn a_forecast_that_somebody_asked_for_is_no_strike() {
     bench.feed("a", 0..15);
     bench.made(|log| log.contains(&("a".to_owned(), 14, true)));
     assert_eq!(bench.now("a").unwrap(), 14);
-    assert_eq!(bench.made(|log| log.len() >= 2).last(), Some(&("a".to_owned(), 14, false)));
+    assert_eq!(
+        bench.made(|log| log.len() >= 2).last(),
+        Some(&("a".to_owned(), 14, false))
+    );
 }
 
 #[test]
@@ -176,8 +219,17 @@ fn too_little_context_and_strangers_are_told_apart() {
     bench.feed("a", 0..11);
     assert!(matches!(bench.now("a"), Err(ForecastError::NoModel(_))));
     bench.models.load(&bench.model(1)).unwrap();
-    assert!(matches!(bench.now("a"), Err(ForecastError::WarmingUp { closed_bins: 11, .. })));
-    assert!(matches!(bench.now("b"), Err(ForecastError::UnknownEntity(_))));
+    assert!(matches!(
+        bench.now("a"),
+        Err(ForecastError::WarmingUp {
+            closed_bins: 11,
+            ..
+        })
+    ));
+    assert!(matches!(
+        bench.now("b"),
+        Err(ForecastError::UnknownEntity(_))
+    ));
     assert_eq!(bench.state("a"), Some(ForecastState::WarmingUp));
     bench.feed("a", 11..12);
     bench.made(|log| log.contains(&("a".to_owned(), 11, true)));
@@ -193,17 +245,31 @@ fn another_model_answers_at_once_and_a_broken_one_changes_nothing() {
 
     let broken = bench.model(2);
     let weights = std::fs::read(broken.join("model.safetensors")).unwrap();
-    std::fs::write(broken.join("model.safetensors"), &weights[..weights.len() / 2]).unwrap();
+    std::fs::write(
+        broken.join("model.safetensors"),
+        &weights[..weights.len() / 2],
+    )
+    .unwrap();
     let refusal = bench.models.load(&broken).unwrap_err();
     assert!(refusal.contains("tiny_2"), "{refusal}");
     assert_eq!(bench.models.current().unwrap().id, first);
 
     let second = bench.models.load(&bench.model(3)).unwrap();
-    let log = bench.made(|log| log.last().is_some_and(|(_, origin, scheduled)| *origin == 14 && !scheduled));
-    assert_eq!(log.iter().filter(|(_, _, scheduled)| *scheduled).count(), 1, "{log:?}");
+    let log = bench.made(|log| {
+        log.last()
+            .is_some_and(|(_, origin, scheduled)| *origin == 14 && !scheduled)
+    });
+    assert_eq!(
+        log.iter().filter(|(_, _, scheduled)| *scheduled).count(),
+        1,
+        "{log:?}"
+    );
     let fleet = bench.fleet.load_full();
     assert_eq!(fleet.model.as_ref(), Some(&second));
-    assert_eq!(fleet.entities[&name("a")].forecast.as_ref().unwrap().model, second);
+    assert_eq!(
+        fleet.entities[&name("a")].forecast.as_ref().unwrap().model,
+        second
+    );
 }
 
 #[test]
@@ -218,7 +284,10 @@ fn quantiles_are_sorted_within_range_and_missing_metrics_have_none() {
     for (index, metric) in forecast.metrics.iter().enumerate() {
         assert_eq!(metric.is_some(), [0, 3].contains(&index), "metric {index}");
         let Some(metric) = metric else { continue };
-        for step in metric.quantiles.chunks_exact(forecast.quantile_levels.len()) {
+        for step in metric
+            .quantiles
+            .chunks_exact(forecast.quantile_levels.len())
+        {
             assert!(step.is_sorted(), "{step:?}");
             assert!(step.iter().all(|v| (0.0..=100.0).contains(v)), "{step:?}");
         }
