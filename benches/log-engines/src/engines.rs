@@ -30,19 +30,30 @@ impl Engine for FjallLog {
     const NAME: &'static str = "fjall";
 
     fn open(dir: &Path) -> Outcome<Self> {
-        let database = Database::builder(dir.join("db")).cache_size(8 << 20).worker_threads(1).open()?;
-        let log = database.keyspace("log", || KeyspaceCreateOptions::default().max_memtable_size(32 << 20))?;
+        let database = Database::builder(dir.join("db"))
+            .cache_size(8 << 20)
+            .worker_threads(1)
+            .open()?;
+        let log = database.keyspace("log", || {
+            KeyspaceCreateOptions::default().max_memtable_size(32 << 20)
+        })?;
         Ok(Self { database, log })
     }
 
     fn append(&mut self, sequence: u64, group: &[u8]) -> Outcome<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         batch.insert(&self.log, sequence.to_be_bytes(), group);
         Ok(batch.commit()?)
     }
 
     fn cut(&mut self, first: u64, last: u64) -> Outcome<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for sequence in first..=last {
             batch.remove(&self.log, sequence.to_be_bytes());
         }
@@ -51,7 +62,11 @@ impl Engine for FjallLog {
 
     fn readable(&self, count: u64) -> Outcome<u32> {
         let intact = |sequence: &u64| {
-            self.log.get(sequence.to_be_bytes()).ok().flatten().is_some_and(|group| crate::is_intact(*sequence, &group))
+            self.log
+                .get(sequence.to_be_bytes())
+                .ok()
+                .flatten()
+                .is_some_and(|group| crate::is_intact(*sequence, &group))
         };
         Ok((1..=count).filter(intact).count() as u32)
     }
@@ -67,7 +82,9 @@ impl Engine for RedbLog {
     const NAME: &'static str = "redb";
 
     fn open(dir: &Path) -> Outcome<Self> {
-        let database = redb::Builder::new().set_cache_size(16 << 20).create(dir.join("db.redb"))?;
+        let database = redb::Builder::new()
+            .set_cache_size(16 << 20)
+            .create(dir.join("db.redb"))?;
         Ok(Self { database })
     }
 
@@ -79,14 +96,20 @@ impl Engine for RedbLog {
 
     fn cut(&mut self, first: u64, last: u64) -> Outcome<()> {
         let transaction = self.database.begin_write()?;
-        transaction.open_table(LOG)?.retain_in(first..=last, |_, _| false)?;
+        transaction
+            .open_table(LOG)?
+            .retain_in(first..=last, |_, _| false)?;
         Ok(transaction.commit()?)
     }
 
     fn readable(&self, count: u64) -> Outcome<u32> {
         let table = self.database.begin_read()?.open_table(LOG)?;
         let intact = |sequence: &u64| {
-            table.get(sequence).ok().flatten().is_some_and(|group| crate::is_intact(*sequence, group.value()))
+            table
+                .get(sequence)
+                .ok()
+                .flatten()
+                .is_some_and(|group| crate::is_intact(*sequence, group.value()))
         };
         Ok((1..=count).filter(intact).count() as u32)
     }
@@ -107,7 +130,9 @@ impl Engine for RaftLog {
             recovery_mode: RecoveryMode::TolerateAnyCorruption,
             ..Config::default()
         };
-        Ok(Self { engine: RaftEngine::open(config)? })
+        Ok(Self {
+            engine: RaftEngine::open(config)?,
+        })
     }
 
     fn append(&mut self, sequence: u64, group: &[u8]) -> Outcome<()> {

@@ -20,7 +20,11 @@ const CUT_BYTES: u64 = 64 << 20;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    let dir = PathBuf::from(arguments.next().unwrap_or_else(|| "log-engines-data".to_owned()));
+    let dir = PathBuf::from(
+        arguments
+            .next()
+            .unwrap_or_else(|| "log-engines-data".to_owned()),
+    );
     match arguments.next().as_deref() {
         None => throughput(&dir),
         Some("damage") => damage(&dir),
@@ -30,7 +34,9 @@ fn main() {
 }
 
 fn throughput(dir: &Path) {
-    println!("| engine | records per group | samples/s | group p50 ms | group p99 ms | MB on disk |");
+    println!(
+        "| engine | records per group | samples/s | group p50 ms | group p99 ms | MB on disk |"
+    );
     println!("|---|---:|---:|---:|---:|---:|");
     for records in [100, 1_000, 10_000] {
         bench::<FjallLog>(dir, records);
@@ -63,7 +69,13 @@ fn bench<E: Engine>(dir: &Path, records: usize) {
             (first_kept, since_cut) = (sequence + 1, 0);
         }
     }
-    report(E::NAME, records, &mut latencies, started.elapsed(), disk_bytes(&path));
+    report(
+        E::NAME,
+        records,
+        &mut latencies,
+        started.elapsed(),
+        disk_bytes(&path),
+    );
     drop(engine);
     std::fs::remove_dir_all(&path).ok();
 }
@@ -80,7 +92,9 @@ fn bench_plain_file(dir: &Path, records: usize) {
     while started.elapsed() < Duration::from_secs(5) {
         let group = noise.group(latencies.len() as u64 + 1, records * RECORD_BYTES);
         let began = Instant::now();
-        file.write_all(&group).and_then(|()| file.sync_data()).expect("append");
+        file.write_all(&group)
+            .and_then(|()| file.sync_data())
+            .expect("append");
         latencies.push(began.elapsed());
     }
     report("plain file", records, &mut latencies, started.elapsed(), 0);
@@ -90,14 +104,25 @@ fn bench_plain_file(dir: &Path, records: usize) {
 fn report(name: &str, records: usize, latencies: &mut [Duration], elapsed: Duration, disk: u64) {
     let samples = latencies.len() as u64 * records as u64 * SAMPLES_PER_RECORD;
     latencies.sort_unstable();
-    let at = |quantile: f64| latencies[((latencies.len() - 1) as f64 * quantile) as usize].as_secs_f64() * 1e3;
+    let at = |quantile: f64| {
+        latencies[((latencies.len() - 1) as f64 * quantile) as usize].as_secs_f64() * 1e3
+    };
     let rate = samples as f64 / elapsed.as_secs_f64();
-    println!("| {name} | {records} | {rate:.0} | {:.2} | {:.2} | {} |", at(0.5), at(0.99), disk >> 20);
+    println!(
+        "| {name} | {records} | {rate:.0} | {:.2} | {:.2} | {} |",
+        at(0.5),
+        at(0.99),
+        disk >> 20
+    );
 }
 
 fn damage(dir: &Path) {
-    println!("200 groups of 100 records, closed; one byte flipped at 60 random offsets below the last written one, each in a fresh copy.");
-    println!("| engine | intact | lost only damaged groups | lost more groups | cannot be opened | panicked | worst loss (of 200) |");
+    println!(
+        "200 groups of 100 records, closed; one byte flipped at 60 random offsets below the last written one, each in a fresh copy."
+    );
+    println!(
+        "| engine | intact | lost only damaged groups | lost more groups | cannot be opened | panicked | worst loss (of 200) |"
+    );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     damage_of::<FjallLog>(dir);
     damage_of::<RedbLog>(dir);
@@ -111,15 +136,30 @@ fn damage_of<E: Engine>(dir: &Path) {
     let mut noise = Noise(11);
     let mut engine = E::open(&whole).expect("open a new log");
     for sequence in 1..=200 {
-        engine.append(sequence, &noise.group(sequence, 100 * RECORD_BYTES)).expect("append");
+        engine
+            .append(sequence, &noise.group(sequence, 100 * RECORD_BYTES))
+            .expect("append");
     }
     drop(engine);
+    copy_folder(&whole, &broken);
+    let unharmed = E::open(&broken)
+        .and_then(|engine| engine.readable(200))
+        .expect("an unharmed copy opens");
+    assert_eq!(unharmed, 200, "{} reads back what it wrote", E::NAME);
     std::panic::set_hook(Box::new(|_| {}));
-    let [mut intact, mut only, mut more, mut refused, mut panicked, mut worst] = [0u32; 6];
+    let [
+        mut intact,
+        mut only,
+        mut more,
+        mut refused,
+        mut panicked,
+        mut worst,
+    ] = [0u32; 6];
     for _ in 0..60 {
         copy_folder(&whole, &broken);
         flip_one_byte(&broken, &mut noise);
-        let outcome = std::panic::catch_unwind(|| E::open(&broken).and_then(|engine| engine.readable(200)));
+        let outcome =
+            std::panic::catch_unwind(|| E::open(&broken).and_then(|engine| engine.readable(200)));
         match outcome {
             Err(_) => (panicked, worst) = (panicked + 1, 200),
             Ok(Err(_)) => (refused, worst) = (refused + 1, 200),
@@ -129,15 +169,24 @@ fn damage_of<E: Engine>(dir: &Path) {
         }
     }
     let _ = std::panic::take_hook();
-    println!("| {} | {intact} | {only} | {more} | {refused} | {panicked} | {worst} |", E::NAME);
+    println!(
+        "| {} | {intact} | {only} | {more} | {refused} | {panicked} | {worst} |",
+        E::NAME
+    );
 }
 
 /// Flips a byte among those that hold data (the files are preallocated; flipping zeros past the end proves nothing).
 fn flip_one_byte(dir: &Path, noise: &mut Noise) {
     let mut files = Vec::new();
     list(dir, &mut files);
-    let sizes: Vec<(PathBuf, Vec<u8>)> = files.into_iter().filter_map(|p| Some((p.clone(), std::fs::read(p).ok()?))).collect();
-    let used: Vec<usize> = sizes.iter().map(|(_, b)| b.iter().rposition(|&x| x != 0).map_or(0, |p| p + 1)).collect();
+    let sizes: Vec<(PathBuf, Vec<u8>)> = files
+        .into_iter()
+        .filter_map(|p| Some((p.clone(), std::fs::read(p).ok()?)))
+        .collect();
+    let used: Vec<usize> = sizes
+        .iter()
+        .map(|(_, b)| b.iter().rposition(|&x| x != 0).map_or(0, |p| p + 1))
+        .collect();
     let mut at = (noise.next() % used.iter().sum::<usize>() as u64) as usize;
     for ((path, bytes), used) in sizes.iter().zip(used) {
         if at < used {
@@ -152,7 +201,11 @@ fn flip_one_byte(dir: &Path, noise: &mut Noise) {
 
 fn list(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { list(&entry.path(), into) } else { into.push(entry.path()) }
+        if entry.path().is_dir() {
+            list(&entry.path(), into)
+        } else {
+            into.push(entry.path())
+        }
     }
     into.sort();
 }
@@ -173,7 +226,11 @@ fn copy_folder(from: &Path, to: &Path) {
 fn disk_bytes(dir: &Path) -> u64 {
     let mut files = Vec::new();
     list(dir, &mut files);
-    files.iter().filter_map(|f| std::fs::metadata(f).ok()).map(|m| m.len()).sum()
+    files
+        .iter()
+        .filter_map(|f| std::fs::metadata(f).ok())
+        .map(|m| m.len())
+        .sum()
 }
 
 /// SplitMix64.
@@ -203,5 +260,7 @@ impl Noise {
 
 /// Whether a group read back is the one that was written.
 fn is_intact(sequence: u64, group: &[u8]) -> bool {
-    group.len() > 12 && group[..4] == crc32fast::hash(&group[4..]).to_le_bytes() && group[4..12] == sequence.to_le_bytes()
+    group.len() > 12
+        && group[..4] == crc32fast::hash(&group[4..]).to_le_bytes()
+        && group[4..12] == sequence.to_le_bytes()
 }

@@ -6,7 +6,7 @@
 //! | `meta` | `state` | what [`Meta`] holds |
 //! | `log` | sequence number | one group of accepted records (see [`crate::codec::group`]) |
 //! | `heads` | entity id | name and open bins of an entity (see [`crate::window`]) |
-//! | `blocks` | entity id, block index | 96 folded bins |
+//! | `blocks` | entity id, block index | 64 folded bins |
 //!
 //! A commit is one redb transaction with one fsync. After a failed write redb answers nothing more until it is opened
 //! again; [`Engine`] does that on the next call and takes back groups whose fate the failure left open.

@@ -20,10 +20,11 @@ use arrow::datatypes::{
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowPredicateFn, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
+    ArrowPredicateFn, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder, RowFilter,
 };
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
 
@@ -31,9 +32,13 @@ use super::{Part, part_name, sync_folder};
 use crate::errors::HistoryError;
 use crate::window::Row;
 
-/// Rows that go through memory at once, and rows of a row group: some dozens of entities' days, so that a query for one
-/// entity reads little.
+/// Rows that go through memory at once.
 const BATCH_ROWS: usize = 8_192;
+/// Rows of a row group, about a hundred entities' days: a query for one entity reads one group's keys, and a day of a
+/// thousand entities has few enough groups that their descriptions cost nothing.
+const GROUP_ROWS: usize = 32_768;
+/// Rows of a page: what a query for one entity decodes at least.
+const PAGE_ROWS: usize = 1_024;
 
 /// The columns of a schema's history.
 #[derive(Debug)]
@@ -119,8 +124,10 @@ impl<'a> PartWriter<'a> {
         let file = File::create(&temporary).map_err(|error| failed(&error))?;
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
-            .set_max_row_group_row_count(Some(BATCH_ROWS))
+            .set_max_row_group_row_count(Some(GROUP_ROWS))
             .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_write_batch_size(PAGE_ROWS)
+            .set_data_page_row_count_limit(PAGE_ROWS)
             .build();
         let writer = ArrowWriter::try_new(file, Arc::clone(&columns.arrow), Some(properties));
         Ok(Self {
@@ -245,8 +252,10 @@ impl<'a> PartReader<'a> {
         selection: Option<&Selection>,
     ) -> Result<Self, HistoryError> {
         let failed = |error: &dyn std::fmt::Display| HistoryError::read(&path, error);
-        let mut builder =
-            ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(&error))?;
+        // With the offset index pages without wanted rows are not even read.
+        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+        let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| failed(&error))?;
         if let Some(selection) = selection {
             let groups = builder.metadata().row_groups().iter().enumerate();
             let wanted = groups

@@ -1,4 +1,4 @@
-//! Folded bins, 96 to a block: columns of means, one count and one status per bin.
+//! Folded bins, 64 to a block: columns of means, one count and one status per bin.
 
 use argus_schema::Record;
 
@@ -7,13 +7,13 @@ use super::open::OpenBin;
 
 /// Consecutive folded bins.
 ///
-/// Columns exist only for metrics that the block has seen: `present` has their bits, and `means` their values, 96 per
+/// Columns exist only for metrics that the block has seen: `present` has their bits, and `means` their values, 64 per
 /// column in the order of the bits. A metric whose count differs from the bin's record count somewhere in the block has
 /// a bit in `counted` and a column in `counts`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Block {
     pub(super) index: i64,
-    pub(super) occupied: u128,
+    pub(super) occupied: u64,
     pub(super) records: Box<[u32; BLOCK_BINS]>,
     pub(super) status: Box<[u8; BLOCK_BINS]>,
     pub(super) present: u64,
@@ -177,14 +177,14 @@ impl Block {
     }
 
     /// Bits of the slots in `first..=last`.
-    fn mask(&self, first: i64, last: i64) -> u128 {
+    fn mask(&self, first: i64, last: i64) -> u64 {
         let from = first.max(self.first_bin());
         let to = last.min(self.last_bin());
         if from > to {
             return 0;
         }
         let width = u32::try_from(to - from + 1).unwrap_or(0);
-        (u128::MAX >> (128 - width)) << Self::slot(from)
+        (u64::MAX >> (64 - width)) << Self::slot(from)
     }
 
     pub(super) fn count_bins(&self, first: i64, last: i64) -> u32 {
@@ -198,7 +198,7 @@ impl Block {
 
     pub(super) fn last_bin_in(&self, first: i64, last: i64) -> Option<i64> {
         let bits = self.occupied & self.mask(first, last);
-        (bits != 0).then(|| self.first_bin() + i64::from(127 - bits.leading_zeros()))
+        (bits != 0).then(|| self.first_bin() + i64::from(63 - bits.leading_zeros()))
     }
 
     /// Copies means and statuses of the bins in `first..=last` to their places in series that start at `first`.

@@ -9,7 +9,7 @@
 //! bin    := number, written, status, status offset, seen, mask, cell…
 //! seen   := count, (offset relative to the one before, hash u32)…
 //! cell   := sum f64, count (0: that of the bin's records), max f32 unless the count is 1
-//! block  := occupied u128, count and status of each occupied bin, present, columns, counted, columns
+//! block  := occupied u64, count and status of each occupied bin, present, columns, counted, columns
 //! ```
 //! Numbers are varints unless a type is named; times are relative to the newest record.
 
@@ -254,7 +254,7 @@ impl OpenBin {
 impl Block {
     /// Appends the block.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
-        out.put_bytes(&self.occupied.to_le_bytes());
+        out.put_u64(self.occupied);
         for slot in self.slots() {
             out.put_varint(u64::from(self.records[slot]));
             out.put_u8(self.status[slot]);
@@ -279,11 +279,7 @@ impl Block {
         let mut take = Take::new(payload);
         let mut block = Self::new(at.index);
         block.saved_at = Some(at.sequence);
-        let (low, high) = (take.u64()?, take.u64()?);
-        block.occupied = u128::from(low) | u128::from(high) << 64;
-        if block.occupied >> BLOCK_BINS != 0 {
-            return Err(DecodeError("a block has too many bins"));
-        }
+        block.occupied = take.u64()?;
         let slots: Vec<usize> = block.slots().collect();
         for &slot in &slots {
             block.records[slot] = take.small()?;

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!        newest - window_steps          newest - exact_bins              newest
-//!  too old │ folded: mean and count, 96 bins to a block │ open: sums, maxima, │ future bins move
+//!  too old │ folded: mean and count, 64 bins to a block │ open: sums, maxima, │ future bins move
 //!  refused │ a late record merges into its mean         │ accepted timestamps │ everything to the left
 //! ```
 //!
@@ -43,8 +43,8 @@ use open::OpenBin;
 pub use rows::Row;
 pub use staging::Staged;
 
-/// Bins per block of folded bins; 8 hours at the default step.
-pub(crate) const BLOCK_BINS: usize = 96;
+/// Bins per block of folded bins. With 14 metrics a full block fills one page of the database.
+pub(crate) const BLOCK_BINS: usize = 64;
 
 /// Dimensions of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
