@@ -133,6 +133,12 @@ pub struct ForecastArgs {
     /// Length of a step in seconds.
     #[arg(long, default_value_t = 300)]
     pub step_secs: u32,
+    /// Configuration file: profiles by name, and which model.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The daemon's data directory, whose activated model is taken.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
     /// Which model answers.
     #[command(flatten)]
     pub model: ModelSelection,

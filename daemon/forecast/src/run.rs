@@ -112,6 +112,11 @@ impl ForecastHandle {
         let _ = self.requests.send(Request::Stop).await;
     }
 
+    /// Resolves when the loop has ended, for whatever reason.
+    pub async fn ended(&self) {
+        self.requests.closed().await;
+    }
+
     /// Changes with each publication.
     pub fn tick(&self) -> watch::Receiver<u64> {
         self.tick.clone()
@@ -207,14 +212,12 @@ impl ForecastLoop {
     /// A quiet moment: only the wall clock or a new model can have made something due.
     fn poll(&mut self) {
         let views = self.views();
-        let served = self
-            .fleet
-            .load()
-            .model
-            .as_ref()
-            .map(|m| m.weights_sha256.clone());
         let model = self.parts.models.current().ok();
-        let same_model = served.as_deref() == model.as_ref().map(|m| m.id.weights_sha256.as_str());
+        let same_model = match (&self.fleet.load().model, &model) {
+            (Some(served), Some(model)) => Arc::ptr_eq(served, &model.id),
+            (None, None) => true,
+            _ => false,
+        };
         if !same_model
             || views
                 .iter()
@@ -267,10 +270,12 @@ impl ForecastLoop {
         if view.closed_bins < MIN_CONTEXT_BINS {
             return None;
         }
+        // One that somebody asked for leaves the bin due: only the scheduled forecast counts as a strike.
         let fresh = self.last.get(&view.name).is_some_and(|last| {
             last.bin == bin
                 && last.revision == view.closed_revision
-                && last.forecast.model.weights_sha256 == model.id.weights_sha256
+                && last.scheduled_bin >= bin
+                && Arc::ptr_eq(&last.forecast.model, &model.id)
         });
         (!fresh).then_some(bin)
     }

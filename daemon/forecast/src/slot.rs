@@ -9,6 +9,7 @@ use argus_risk::Calibration;
 use argus_schema::Schema;
 use argus_tft::{Device, Model};
 
+use crate::MIN_CONTEXT_BINS;
 use crate::batch::schema_ref;
 use crate::lookup::Choice;
 
@@ -79,6 +80,13 @@ impl ModelSlot {
     fn open(&self, dir: &Path) -> Result<LoadedModel, String> {
         let model = Model::open(dir, &schema_ref(&self.schema), self.device)
             .map_err(|error| format!("{}: {error}", dir.display()))?;
+        let least = model.config().min_context_steps;
+        if least > MIN_CONTEXT_BINS {
+            return Err(format!(
+                "{}: the model needs {least} steps of context; the daemon promises forecasts from {MIN_CONTEXT_BINS} on",
+                dir.display()
+            ));
+        }
         let calibration = serde_json::from_value(model.calibration().clone())
             .map_err(|error| format!("{}: calibration.json: {error}", dir.display()))?;
         let path = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());

@@ -4,36 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use argus_config::Config;
 use argus_fleet::EntityForecast;
-use argus_forecast::{CONTEXT_STEPS, LoadedModel, Lookup, MIN_CONTEXT_BINS, ModelSlot, predict};
+use argus_forecast::{CONTEXT_STEPS, LoadedModel, MIN_CONTEXT_BINS, ModelSlot, predict};
 use argus_schema::{EntityName, ProfileRules, Record, Schema};
 use argus_store::window::{Window, WindowConfig};
 use argus_store::{Context, StoreConfig};
-use argus_tft::Device;
 use argus_trace::{ForecastWriter, Series, read_origins, read_series};
 use serde_json::json;
 
-use crate::cli::{ForecastArgs, ModelSelection};
+use crate::cli::ForecastArgs;
 use crate::exit::Outcome;
 use crate::output;
+use crate::serve::settings;
 
 /// Windows that are kept until the model runs over them.
 const BATCH_WINDOWS: usize = 512;
 
-/// Looks a model up and loads it.
-///
-/// # Errors
-/// When there is none, or none that loads.
-pub fn load_model(
-    selection: &ModelSelection,
+/// Looks a model up as the daemon would and loads it.
+fn load_model(
+    args: &ForecastArgs,
+    config: &Config,
     schema: &Arc<Schema>,
 ) -> anyhow::Result<Arc<LoadedModel>> {
-    let lookup = Lookup {
-        model: selection.model.clone(),
-        models_dir: selection.models_dir.clone(),
-        ..Lookup::default()
-    };
-    let slot = ModelSlot::new(Arc::clone(schema), Device::best());
+    let data_dir = args
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| settings::data_dir(config));
+    let lookup = settings::lookup(&args.model, config, &data_dir);
+    let slot = ModelSlot::new(Arc::clone(schema), settings::device(config));
     slot.load_first(&lookup.choose());
     slot.current().map_err(anyhow::Error::msg)
 }
@@ -41,7 +40,11 @@ pub fn load_model(
 /// Runs the command.
 pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     let schema = Schema::server();
-    let model = load_model(&args.model, &schema)?;
+    let config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    let model = load_model(args, &config, &schema)?;
     output::note(format_args!("model {} ({})", model.id.name, model.id.path));
     let step_ms = i64::from(args.step_secs) * 1000;
     let series = read_series(&args.input, &schema)
@@ -54,6 +57,7 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     let mut run = Run {
         args,
         schema: &schema,
+        profiles: settings::profiles(&config),
         model: &model,
         waiting: Vec::new(),
         too_short: 0,
@@ -118,6 +122,7 @@ fn bins_by_server(
 struct Run<'a> {
     args: &'a ForecastArgs,
     schema: &'a Schema,
+    profiles: ProfileRules,
     model: &'a LoadedModel,
     /// Windows that wait for the model: name, profile id, context.
     waiting: Vec<(EntityName, String, Context)>,
@@ -139,7 +144,7 @@ impl Run<'_> {
         let profile = match &series.profile {
             Some(profile) => profile.clone(),
             None => {
-                let code = ProfileRules::default().profile_of(&series.name, self.schema);
+                let code = self.profiles.profile_of(&series.name, self.schema);
                 self.schema.profiles[usize::from(code)].id.clone()
             }
         };

@@ -67,5 +67,5 @@ fn data_dir(args: &KeyArgs) -> anyhow::Result<PathBuf> {
         Some(file) => Config::load(file)?,
         None => Config::default(),
     };
-    Ok(crate::serve::data_dir(&config))
+    Ok(crate::serve::settings::data_dir(&config))
 }

@@ -9,7 +9,7 @@ use argus_api::control::{
     BoxFuture, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginError,
     PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
 };
-use argus_fleet::{EntityForecast, Risk};
+use argus_fleet::{EntityForecast, ModelId, Risk};
 use argus_forecast::lookup::{self, ModelListing};
 use argus_forecast::{
     CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel, Lookup, ModelSlot,
@@ -33,6 +33,8 @@ pub struct DaemonControl {
     pub models: Arc<ModelSlot>,
     /// Where models come from.
     pub lookup: Lookup,
+    /// File that names the activated model.
+    pub active_pointer: PathBuf,
     /// The forecast loop.
     pub forecasts: ForecastHandle,
     /// Configured plugins by name.
@@ -80,14 +82,21 @@ impl Control for DaemonControl {
 
     fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
         Box::pin(async move {
-            let dir = self.reload_target(path)?;
+            let chosen = path.is_some();
+            let candidates = self.reload_targets(path)?;
             let previous = self
                 .models
                 .current()
                 .ok()
                 .map(|loaded| loaded.id.name.clone());
-            let models = Arc::clone(&self.models);
-            let load = tokio::task::spawn_blocking(move || models.load(&dir));
+            let (models, pointer) = (Arc::clone(&self.models), self.active_pointer.clone());
+            let load = tokio::task::spawn_blocking(move || {
+                let current = load_first(&models, &candidates)?;
+                if chosen && let Err(error) = write_pointer(&pointer, &current.path) {
+                    tracing::error!(%error, pointer = %pointer.display(), "the model serves, but not after a restart");
+                }
+                Ok(current)
+            });
             let current = load
                 .await
                 .map_err(|error| ReloadError::Unavailable(error.to_string()))?
@@ -166,15 +175,17 @@ impl Control for DaemonControl {
 }
 
 impl DaemonControl {
-    /// The directory to load: the named one, which must be one of those that are listed, or the one that a restart
-    /// would take.
-    fn reload_target(&self, path: Option<String>) -> Result<PathBuf, ReloadError> {
+    /// Directories to try: the named one, which must be one of those that are listed, or those that a restart would.
+    fn reload_targets(&self, path: Option<String>) -> Result<Vec<PathBuf>, ReloadError> {
         let Some(path) = path else {
             let choice = self.lookup.choose();
-            let first = choice.candidates.into_iter().next();
-            return first.ok_or_else(|| {
-                ReloadError::NotFound(format!("no model found ({})", choice.because))
-            });
+            if choice.candidates.is_empty() {
+                return Err(ReloadError::NotFound(format!(
+                    "no model found ({})",
+                    choice.because
+                )));
+            }
+            return Ok(choice.candidates);
         };
         let dir = self.lookup.models_dir().ok_or_else(|| {
             ReloadError::NotFound(
@@ -187,7 +198,7 @@ impl DaemonControl {
             .iter()
             .find(|m| m.name == path || m.path == wanted || same_place(&m.path, wanted));
         match found {
-            Some(model) => Ok(model.path.clone()),
+            Some(model) => Ok(vec![model.path.clone()]),
             None if wanted.is_absolute() && wanted.exists() => {
                 Err(ReloadError::NotAllowed(format!(
                     "`{path}` does not lie in the models directory {}; only models there may be loaded",
@@ -200,6 +211,26 @@ impl DaemonControl {
             ))),
         }
     }
+}
+
+/// Loads the first of `candidates` that can be loaded; else says why the last could not.
+fn load_first(models: &ModelSlot, candidates: &[PathBuf]) -> Result<Arc<ModelId>, String> {
+    let mut refusal = "no model directory".to_owned();
+    for dir in candidates {
+        match models.load(dir) {
+            Ok(id) => return Ok(id),
+            Err(reason) => refusal = reason,
+        }
+    }
+    Err(refusal)
+}
+
+/// Remembers the activated model for the next start; written beside and renamed.
+fn write_pointer(pointer: &Path, model: &str) -> std::io::Result<()> {
+    let beside = pointer.with_extension("new");
+    std::fs::write(&beside, format!("{model}\n"))?;
+    std::fs::File::open(&beside)?.sync_all()?;
+    std::fs::rename(&beside, pointer)
 }
 
 fn same_place(a: &Path, b: &Path) -> bool {
@@ -261,7 +292,7 @@ fn report(name: &str, entry: &PluginEntry) -> PluginReport {
         PluginState::Quarantined { faults, .. } => (
             "quarantined",
             Some(format!(
-                "{faults} faults in a row; a trial call, a reload or a restart ends it"
+                "{faults} faults in a row; a trial call or a restart ends it"
             )),
         ),
     };

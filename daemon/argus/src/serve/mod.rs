@@ -3,7 +3,7 @@
 mod control;
 mod observe;
 pub mod plugins;
-mod settings;
+pub mod settings;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -17,7 +17,8 @@ use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
 use argus_fleet::Fleet;
-use argus_forecast::{ForecastHandle, ForecastLoop, Lookup, LoopConfig, LoopParts, ModelSlot};
+use argus_forecast::lookup::ACTIVE_POINTER;
+use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
 use argus_plugin_host::{HostConfig, PluginHost};
 use argus_schema::{Limits, RecordParser, Schema};
@@ -30,7 +31,7 @@ use crate::exit::Outcome;
 use crate::output;
 use control::{DaemonControl, PluginEntry};
 use plugins::PluginSink;
-pub use settings::data_dir;
+use settings::data_dir;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
@@ -108,17 +109,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         stop.clone(),
     );
 
-    let lookup = Lookup {
-        model: args.model.model.clone(),
-        models_dir: args.model.models_dir.clone(),
-        config_model: config.model.dir.as_ref().map(|dir| config.resolve(dir)),
-        config_models_dir: config
-            .model
-            .models_dir
-            .as_ref()
-            .map(|dir| config.resolve(dir)),
-        data_dir: Some(data_dir.clone()),
-    };
+    let lookup = settings::lookup(&args.model, &config, &data_dir);
     let models = Arc::new(ModelSlot::new(
         Arc::clone(&schema),
         settings::device(&config),
@@ -141,6 +132,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let control = DaemonControl {
         models,
         lookup,
+        active_pointer: data_dir.join(ACTIVE_POINTER),
         forecasts: forecasts.clone(),
         plugins: entries,
         recovery: Arc::new(recovery),
@@ -164,16 +156,21 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         clock,
         config: config.server.clone(),
     };
-    let api = tokio::spawn(argus_api::serve(context, listener, stop.clone()));
+    let mut api = tokio::spawn(argus_api::serve(context, listener, stop.clone()));
     announce(&config);
 
-    wait_for_signal().await?;
+    let outcome = tokio::select! {
+        signal = wait_for_signal() => signal.map(|()| Outcome::Done),
+        _ = &mut api => Err(anyhow!("the API ended; the log says why")),
+        () = forecasts.ended() => Err(anyhow!("the forecast loop ended; the log says why")),
+    };
     tracing::info!("stopping: running requests end, then everything is written down");
     stopping.store(true, Ordering::Relaxed);
     stop.cancel();
     let drained = async {
-        if let Err(error) = api.await {
-            tracing::error!(%error, "the API ended badly");
+        if !api.is_finished() {
+            // An API that panicked has been reported by its runtime.
+            let _ = api.await;
         }
         feeds.await;
         delivery.join().await;
@@ -191,7 +188,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         store.close()
     });
     closed.await?;
-    Ok(Outcome::Done)
+    outcome
 }
 
 fn announce(config: &Config) {
@@ -220,11 +217,12 @@ fn start_forecasts(
 ) -> anyhow::Result<(ForecastHandle, std::thread::JoinHandle<()>)> {
     let thresholds = settings::thresholds(config);
     thresholds.check(schema)?;
-    let observer = observe::AlertObserver {
-        alerts: Arc::clone(alerts),
-        schema: Arc::clone(schema),
-        clock: Arc::clone(clock),
-    };
+    let observer = observe::AlertObserver::new(
+        Arc::clone(alerts),
+        Arc::clone(store),
+        Arc::clone(schema),
+        Arc::clone(clock),
+    );
     let parts = LoopParts {
         store: Arc::clone(store),
         schema: Arc::clone(schema),
@@ -315,10 +313,13 @@ async fn load_plugin(
         .load(plugins::spec(config, name, plugin))
         .await
         .map_err(|error| error.to_string())?;
-    if let Err(error) = loaded.check().await {
-        // The service behind a sink may come up later; what is wrong is shown until it does.
-        tracing::warn!(%error, "plugin's check failed");
-    }
+    // The service behind a sink may be slow or come up later: nobody waits for it, and what is wrong is shown.
+    let checked = Arc::clone(&loaded);
+    tokio::spawn(async move {
+        if let Err(error) = checked.check().await {
+            tracing::warn!(%error, "plugin's check failed");
+        }
+    });
     tracing::info!(plugin = %name, version = %loaded.status().version, "{}", plugins::plain_words(name, plugin));
     Ok(loaded)
 }

@@ -6,28 +6,55 @@ use argus_alerts::{Alerts, Evaluation};
 use argus_fleet::Fleet;
 use argus_forecast::{ForecastObserver, Made};
 use argus_schema::Schema;
-use argus_store::Clock;
+use argus_store::{Clock, Store};
+
+/// Forecasts that wait for a failing alert database, at most; the oldest give way.
+const MAX_WAITING: usize = 100_000;
 
 /// Hands each new forecast's risk to the alert engine.
 pub struct AlertObserver {
-    /// The engine.
-    pub alerts: Arc<Alerts>,
-    /// For profile ids.
-    pub schema: Arc<Schema>,
-    /// Wall clock of the transitions.
-    pub clock: Arc<dyn Clock>,
+    alerts: Arc<Alerts>,
+    store: Arc<Store>,
+    schema: Arc<Schema>,
+    clock: Arc<dyn Clock>,
+    /// Forecasts that could not be judged yet; a strike must not be lost to a busy disk. The engine ignores an origin
+    /// that it has counted already.
+    waiting: Vec<Made>,
+}
+
+impl AlertObserver {
+    /// An observer that has seen nothing.
+    pub fn new(
+        alerts: Arc<Alerts>,
+        store: Arc<Store>,
+        schema: Arc<Schema>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            alerts,
+            store,
+            schema,
+            clock,
+            waiting: Vec::new(),
+        }
+    }
 }
 
 impl ForecastObserver for AlertObserver {
     fn published(&mut self, _fleet: &Fleet, made: &[Made]) {
+        self.waiting.extend_from_slice(made);
+        // An entity that was retired while its forecast was made must not get an alert that nobody would resolve.
+        self.waiting
+            .retain(|made| self.store.entity(&made.state.name).is_some());
+        let now_ms = self.clock.now_ms();
         let profile_id = |code: u8| {
             self.schema
                 .profiles
                 .get(usize::from(code))
                 .map_or("", |p| p.id.as_str())
         };
-        let now_ms = self.clock.now_ms();
-        let evaluations: Vec<Evaluation<'_>> = made
+        let evaluations: Vec<Evaluation<'_>> = self
+            .waiting
             .iter()
             .filter_map(|made| {
                 let (forecast, risk) = (made.state.forecast.as_ref()?, made.state.risk.as_ref()?);
@@ -50,9 +77,12 @@ impl ForecastObserver for AlertObserver {
                 for transition in transitions {
                     tracing::info!(?transition, "alert");
                 }
+                self.waiting.clear();
             }
             Err(error) => {
-                tracing::error!(%error, "alerts could not be evaluated; the next forecast tries again")
+                tracing::error!(%error, waiting = self.waiting.len(), "alerts could not be evaluated; tried again");
+                let surplus = self.waiting.len().saturating_sub(MAX_WAITING);
+                self.waiting.drain(..surplus);
             }
         }
     }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use argus_alerts::{AlertConfig, DeliveryConfig, SeverityRule};
 use argus_config::{Config, Device as DeviceChoice, Storage};
+use argus_forecast::Lookup;
 use argus_ingest::remote_write::RemoteWriteConfig;
 use argus_risk::{MetricRules, ThresholdRules};
 use argus_schema::{Mapping, ProfileRules, Thresholds};
 use argus_store::StoreConfig;
 use argus_tft::Device;
+
+use crate::cli::ModelSelection;
 
 /// The data directory: the configured one, else `argus-data` in the current directory.
 pub fn data_dir(config: &Config) -> PathBuf {
@@ -131,6 +134,18 @@ pub fn delivery(config: &Config) -> DeliveryConfig {
         backoff_base_ms: delivery.first_backoff_secs * 1000,
         backoff_max_ms: delivery.max_backoff_secs * 1000,
         ..DeliveryConfig::default()
+    }
+}
+
+/// Where the model comes from: the command line, the configuration, the data directory, the shipped ones.
+pub fn lookup(selection: &ModelSelection, config: &Config, data_dir: &Path) -> Lookup {
+    let resolved = |dir: &Option<PathBuf>| dir.as_ref().map(|dir| config.resolve(dir));
+    Lookup {
+        model: selection.model.clone(),
+        models_dir: selection.models_dir.clone(),
+        config_model: resolved(&config.model.dir),
+        config_models_dir: resolved(&config.model.models_dir),
+        data_dir: Some(data_dir.to_path_buf()),
     }
 }
 
