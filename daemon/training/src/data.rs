@@ -46,6 +46,8 @@ pub(crate) struct SourceFacts {
     metrics: Vec<String>,
     from: String,
     until: String,
+    /// Rows from here on were not learned from, only watched or scored.
+    learned_until: String,
     /// Rows from here on were not seen in training.
     #[serde(skip_serializing_if = "Option::is_none")]
     validation_start: Option<String>,
@@ -90,6 +92,7 @@ pub(crate) fn cut_trace(
         None => origins(&series, scored_from, end, steps),
     };
     let facts = SourceFacts {
+        learned_until: rfc3339(watched_from(first, scored_from)),
         validation_start: Some(rfc3339(scored_from)),
         ..facts(&source, &series, schema, first, end)
     };
@@ -120,6 +123,7 @@ pub(crate) fn cut_fleet(
     };
     let (learned, watched) = cut(&series, position, (first, end), steps);
     let facts = SourceFacts {
+        learned_until: rfc3339(watched_from(first, end)),
         seed: Some(input.fleet.seed),
         ..facts(&source, &series, schema, first, end)
     };
@@ -139,7 +143,7 @@ fn cut(
     (first, end): (i64, i64),
     steps: Steps,
 ) -> (Vec<Track>, Vec<ValidationWindow>) {
-    let watched_from = end - part(end - first, WATCHED_SHARE);
+    let watched_from = watched_from(first, end);
     let all = |until: i64| {
         series
             .iter()
@@ -204,6 +208,11 @@ fn span(series: &[Series]) -> (i64, i64) {
     (first.copied().unwrap_or(0), last.map_or(0, |last| last + 1))
 }
 
+/// The newest part of what lies before `end` is held out to watch the run.
+fn watched_from(first: i64, end: i64) -> i64 {
+    end - part(end - first, WATCHED_SHARE)
+}
+
 fn part(span_ms: i64, share: f64) -> i64 {
     (span_ms as f64 * share) as i64
 }
@@ -225,6 +234,7 @@ fn facts(source: &Source, series: &[Series], schema: &Schema, first: i64, end: i
             .collect(),
         from: rfc3339(first),
         until: rfc3339(end - 1),
+        learned_until: rfc3339(end),
         validation_start: None,
         seed: None,
     }
