@@ -19,6 +19,7 @@ use crate::limits::RateLimiter;
 use crate::metrics::Metrics;
 use crate::predictions::cache::EntityCache;
 use crate::problem::Problem;
+use crate::remote_write::Intake;
 
 /// Everything the API is given. Fields are shared with the rest of the daemon.
 pub struct ApiContext {
@@ -52,6 +53,8 @@ pub(crate) struct Api {
     pub metrics: Metrics,
     pub reads: RateLimiter,
     pub cache: EntityCache,
+    /// Where remote write goes.
+    pub intake: Arc<Intake>,
     /// Bytes of bodies that may be in memory at a time, in KiB.
     pub body_kib: Arc<Semaphore>,
     /// WebSocket clients that may still connect.
@@ -80,6 +83,7 @@ impl Api {
             metrics: Metrics::new(),
             reads: RateLimiter::per_minute(config.reads_per_minute),
             cache: EntityCache::default(),
+            intake: Arc::new(Intake::new(Arc::clone(&context.remote_write))),
             body_kib: Arc::new(Semaphore::new(budget / 1024)),
             websockets: Arc::new(Semaphore::new(config.max_websockets)),
             feed_ticks: AtomicU64::new(0),

@@ -245,7 +245,7 @@ fn from_refusal(index: usize, server: &str, refusal: &Refusal) -> FeedError {
 }
 
 /// The store's reasons in the words of the records' contract.
-fn code_of(refusal: &Refusal) -> &'static str {
+pub(crate) fn code_of(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Duplicate { .. } => RejectCode::DuplicateTimestamp.as_str(),
         Refusal::TooOld { .. } => RejectCode::TooOld.as_str(),

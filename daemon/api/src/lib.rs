@@ -35,7 +35,8 @@ pub use control::Control;
 pub use openapi::openapi_json;
 pub use serve::serve;
 
-/// All paths as a service, without a listener; for tests and for embedding.
+/// All paths as a service, without a listener; for tests and for embedding. Only [`serve`] stores what remote write
+/// receives.
 pub fn router(context: ApiContext) -> axum::Router {
     router::router(context::Api::new(
         context,

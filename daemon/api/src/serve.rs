@@ -18,10 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use crate::context::{Api, ApiContext, Shared};
+use crate::remote_write::Delivery;
 use crate::router::router;
 use crate::stall::StallGuard;
 
-/// Serves until `shutdown` is cancelled; then running requests get `server.drain_secs` to end.
+/// Serves until `shutdown` is cancelled; then running requests get `server.drain_secs` to end, and what remote write
+/// holds is stored, which takes a few seconds at most: the store must not be closed before this returns.
 /// Failures to accept a connection are logged and tried again.
 pub async fn serve(context: ApiContext, listener: TcpListener, shutdown: CancellationToken) {
     let drain = Duration::from_secs(context.config.drain_secs);
@@ -29,6 +31,7 @@ pub async fn serve(context: ApiContext, listener: TcpListener, shutdown: Cancell
     let places = Arc::new(Semaphore::new(context.config.max_connections));
     let api = Api::new(context, shutdown.clone());
     let router = router(api.clone());
+    let delivery = Delivery::spawn(&api);
     loop {
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place.expect("nobody closes the semaphore"),
@@ -58,6 +61,7 @@ pub async fn serve(context: ApiContext, listener: TcpListener, shutdown: Cancell
             "requests were still running at the end of the drain time"
         );
     }
+    delivery.finish().await;
 }
 
 fn spawn_connection(

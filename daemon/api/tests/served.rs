@@ -3,8 +3,13 @@
 mod common;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use argus_schema::Schema;
+use argus_store::{Clock, Store, StoreConfig};
+use common::write_request::load_of;
 use common::{Daemon, NOW_MS, name, record};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -34,9 +39,9 @@ async fn serve(daemon: &Daemon) -> Served {
 
 impl Served {
     /// Sends bytes and reads until the server closes the connection.
-    async fn exchange(&self, request: &str) -> String {
+    async fn exchange(&self, request: impl AsRef<[u8]>) -> String {
         let mut stream = TcpStream::connect(self.address).await.expect("connected");
-        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream.write_all(request.as_ref()).await.expect("sent");
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         tokio::time::timeout(Duration::from_secs(10), read)
@@ -44,6 +49,15 @@ impl Served {
             .expect("in time")
             .expect("read");
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Sends a remote write request.
+    async fn write(&self, body: &[u8]) -> String {
+        let head = format!(
+            "POST /api/v1/write HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.exchange([head.as_bytes(), body].concat()).await
     }
 }
 
@@ -220,4 +234,45 @@ async fn shutdown_answers_what_is_running() {
         TcpStream::connect(served.address).await.is_err(),
         "nobody listens any more"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_stores_scrapes_that_were_acknowledged() {
+    let daemon = Daemon::new();
+    let served = serve(&daemon).await;
+    let answer = served.write(&load_of("web-9", NOW_MS)).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    assert_eq!(daemon.store.entity_count(), 0);
+    served.stop.cancel();
+    served.server.await.expect("ended");
+    assert!(daemon.store.entity(&name("web-9")).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn remote_write_is_refused_while_scrapes_cannot_be_stored() {
+    let mut daemon = Daemon::new();
+    let config = StoreConfig {
+        min_free_bytes: u64::MAX,
+        ..StoreConfig::new(daemon.dir.path().join("full"))
+    };
+    let clock = Arc::clone(&daemon.clock) as Arc<dyn Clock>;
+    (daemon.store, _) = Store::open(config, Schema::server(), clock).expect("a fresh store");
+    let served = serve(&daemon).await;
+    let body = load_of("web-9", NOW_MS);
+    let mut answer = served.write(&body).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    daemon.clock.0.fetch_add(6_000, Ordering::Relaxed);
+    for _ in 0..100 {
+        answer = served.write(&body).await;
+        if !answer.starts_with("HTTP/1.1 204") {
+            break;
+        }
+        // The clock of the daemon stands still, so each sample makes its scrape look incomplete again.
+        daemon.clock.0.fetch_add(6_000, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert!(answer.starts_with("HTTP/1.1 507"), "{answer}");
+    assert!(answer.contains("retry-after: 5\r\n"), "{answer}");
+    served.stop.cancel();
+    served.server.await.expect("ended");
 }

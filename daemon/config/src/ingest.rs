@@ -12,7 +12,8 @@ pub struct Ingest {
     pub aliases: bool,
     /// What one unit of a `*_mbps` field is in MB/s: 1 where senders mean megabytes, 0.125 where they mean megabits.
     pub mbps_factor: f64,
-    /// Records that may wait for the disk; when full, senders get 503 with `Retry-After`.
+    /// Records that may wait for the disk, at least as many as a request may carry (`server.max_records`); when full,
+    /// senders get 503 with `Retry-After`.
     pub queue_records: usize,
     /// `[ingest.remote_write]`: Prometheus remote write.
     pub remote_write: RemoteWrite,
@@ -38,12 +39,28 @@ impl Default for Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn check(&self, found: &mut Checker) {
+    pub(crate) fn check(&self, max_records: usize, found: &mut Checker) {
         found.range(&["ingest", "mbps_factor"], &self.mbps_factor, 1e-6..=1e6);
         found.range(
             &["ingest", "queue_records"],
             &self.queue_records,
             1000..=100_000_000,
         );
+        if self.queue_records < max_records {
+            // Point at the one that the file sets.
+            let path = if self.queue_records == Self::default().queue_records {
+                ["server", "max_records"]
+            } else {
+                ["ingest", "queue_records"]
+            };
+            found.report(
+                &path,
+                format!(
+                    "`queue_records = {}` is less than `server.max_records = {max_records}`: a full request would never fit",
+                    self.queue_records
+                ),
+                "raise `queue_records`, or lower `max_records` under [server]",
+            );
+        }
     }
 }

@@ -86,7 +86,7 @@ impl Config {
         self.storage.check(found);
         self.model.check(found);
         self.self_source.check(found);
-        self.ingest.check(found);
+        self.ingest.check(self.server.max_records, found);
         self.profiles.check(found);
         thresholds::check(&self.thresholds, found);
         self.alerts.check(found);

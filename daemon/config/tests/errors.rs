@@ -38,6 +38,8 @@ snapshots! {
     unquoted_text: "[model]\ndir = /var/lib/argus\n";
     twice: "[step]\nstep_secs = 300\n[step]\ngrace_secs = 3\n";
     contradiction: "[alerts.critical]\nfire_probability = 0.5\nclear_probability = 0.7\n";
+    queue_smaller_than_a_request: "[server]\nmax_records = 5000\n[ingest]\nqueue_records = 2000\n";
+    request_greater_than_the_queue: "[server]\nmax_records = 300000\n";
     unknown_metric: "[thresholds.cpu_iowait]\nwarning = 20\ncritical = 30\n";
     thresholds_reversed: "[thresholds.cpu_idle_pct]\nwarning = 2\ncritical = 10\n";
     unknown_profile: "[profiles.prefixes]\n\"db-\" = \"databse\"\n";

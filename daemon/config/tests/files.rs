@@ -44,9 +44,9 @@ fn an_empty_text_is_the_defaults() {
     assert!(config.self_source.enabled);
 }
 
-/// TOML blocks of the documentation, in order.
-fn documented_blocks() -> Vec<String> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+/// TOML blocks of a page of the repository, in order.
+fn documented_blocks(page: &str) -> Vec<String> {
+    let path = format!("{}/../../{page}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).expect("the documentation");
     text.split("```toml\n")
         .skip(1)
@@ -58,7 +58,7 @@ fn documented_blocks() -> Vec<String> {
 fn the_documented_defaults_are_the_defaults() {
     let shown = toml::to_string(&Config::default()).expect("plain data");
     assert_eq!(
-        documented_blocks()[0].trim(),
+        documented_blocks("docs/configuration.md")[0].trim(),
         shown.trim(),
         "copy the right side into docs/configuration.md"
     );
@@ -66,14 +66,40 @@ fn the_documented_defaults_are_the_defaults() {
 
 #[test]
 fn documented_examples_are_valid() {
-    for block in documented_blocks() {
-        let block = block.replace("sha256 = \"…\"", "");
-        if let Err(error) = Config::from_toml_str("docs/configuration.md", &block) {
-            panic!("{error}");
+    for page in ["docs/configuration.md", "README.md"] {
+        let blocks = documented_blocks(page);
+        assert!(!blocks.is_empty(), "{page} shows no configuration");
+        for block in blocks {
+            let block = block.replace("sha256 = \"…\"", "");
+            if let Err(error) = Config::from_toml_str(page, &block) {
+                panic!("{error}");
+            }
         }
     }
     let path = format!("{}/../../examples/argus.toml", env!("CARGO_MANIFEST_DIR"));
     Config::load(Path::new(&path)).expect("valid");
+}
+
+/// A shipped plugin posts to the target of its own name unless its settings say otherwise, so an example must bind that.
+#[test]
+fn examples_bind_the_targets_that_shipped_plugins_use() {
+    let example = format!("{}/../../examples/argus.toml", env!("CARGO_MANIFEST_DIR"));
+    let example = std::fs::read_to_string(example).expect("the example");
+    // There the plugin is commented out.
+    let plugin = example.split_once("# [plugins").expect("a plugin").1;
+    let plugin = format!("[plugins{}", plugin.replace("\n# ", "\n"));
+    let mut texts = documented_blocks("README.md");
+    texts.push(plugin);
+    let mut seen = 0;
+    for text in texts {
+        let config = Config::from_toml_str("example", &text).expect("valid");
+        for plugin in config.plugins.values() {
+            let target = plugin.path.file_stem().expect("a file").to_string_lossy();
+            assert!(plugin.targets.contains_key(&*target), "{text}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
 }
 
 #[test]

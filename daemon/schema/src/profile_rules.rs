@@ -1,8 +1,10 @@
 //! Which profile a server has by its name, where no record tells.
 
+use std::cmp::Reverse;
+
 use crate::Schema;
 
-/// Prefixes of server names and the profile each stands for; the first rule that matches decides.
+/// Prefixes of server names and the profile each stands for; the longest prefix that matches decides.
 ///
 /// A prefix matches (case is ignored) when the name ends there or goes on with a digit or one of `-`, `_`, `.`:
 /// `ppdb` matches `ppdb001` and `ppdb-1`, not `ppdbx`. A prefix that ends in such a separator, or in `*`, matches
@@ -63,12 +65,14 @@ impl Default for ProfileRules {
 }
 
 impl ProfileRules {
-    /// Rules from (prefix, profile id) pairs, in order of precedence; the defaults are not included.
+    /// Rules from (prefix, profile id) pairs, the longest prefix first; the defaults are not included.
     pub fn new<P: Into<String>, Q: Into<String>>(rules: impl IntoIterator<Item = (P, Q)>) -> Self {
-        let rules = rules
+        let mut rules: Vec<Rule> = rules
             .into_iter()
             .map(|(prefix, profile)| Rule::new(&prefix.into(), profile.into()))
             .collect();
+        // Of two that fit a name, the longer one says more.
+        rules.sort_by_key(|rule| Reverse(rule.prefix.len()));
         Self { rules }
     }
 
@@ -181,6 +185,19 @@ mod tests {
         check(&rules, "ppdb9-1", "risk_analytics");
         check(&rules, "ppdb001", "database");
         check(&rules, "frontend", "web_api");
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_before_any_default() {
+        let rules = ProfileRules::new([
+            ("p*", "web_api"),
+            ("shop-", "web_api"),
+            ("shop-db-", "database"),
+        ])
+        .then_defaults();
+        check(&rules, "shop-db-1", "database");
+        check(&rules, "shop-1", "web_api");
+        check(&rules, "ppdb001", "web_api");
     }
 
     #[test]

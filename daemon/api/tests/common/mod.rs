@@ -3,6 +3,8 @@
 
 #![expect(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod write_request;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;

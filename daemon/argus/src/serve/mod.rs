@@ -127,7 +127,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         Arc::clone(&schema),
         settings::remote_write(&config),
     ));
-    let feeds = start_feeds(&config, &schema, &store, &clock, &remote_write, &stop);
+    let self_source = start_self_source(&config, &schema, &store, &clock, &stop);
     let stopping = Arc::new(AtomicBool::new(false));
     let control = DaemonControl {
         models,
@@ -167,18 +167,22 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     tracing::info!("stopping: running requests end, then everything is written down");
     stopping.store(true, Ordering::Relaxed);
     stop.cancel();
-    let drained = async {
+    let served = async {
         if !api.is_finished() {
-            // An API that panicked has been reported by its runtime.
+            // It keeps the drain deadline itself, and then stores what it has acknowledged, for which the store must be
+            // open. An API that panicked has been reported by its runtime.
             let _ = api.await;
         }
-        feeds.await;
+    };
+    let others = async {
+        self_source.await;
         delivery.join().await;
     };
-    if tokio::time::timeout(settings::drain(&config), drained)
-        .await
-        .is_err()
-    {
+    let ((), drained) = tokio::join!(
+        served,
+        tokio::time::timeout(settings::drain(&config), others)
+    );
+    if drained.is_err() {
         tracing::warn!("the drain deadline passed; what was still running is dropped");
     }
     forecasts.stop().await;
@@ -240,20 +244,13 @@ fn start_forecasts(
     .context("start the forecasts")
 }
 
-fn start_feeds(
+fn start_self_source(
     config: &Config,
     schema: &Arc<Schema>,
     store: &Arc<Store>,
     clock: &Arc<dyn Clock>,
-    remote_write: &Arc<RemoteWrite>,
     stop: &CancellationToken,
 ) -> impl Future<Output = ()> + use<> {
-    let drain = tokio::spawn(sources::drain_remote_write(
-        Arc::clone(remote_write),
-        Arc::clone(store),
-        Arc::clone(clock),
-        stop.clone(),
-    ));
     let host = config.self_source.enabled.then(|| {
         tokio::spawn(sources::self_source(
             config.self_source.clone(),
@@ -264,8 +261,7 @@ fn start_feeds(
         ))
     });
     async move {
-        // A feed that panicked has said so in the log; there is nothing left to wait for.
-        let _ = drain.await;
+        // If it panicked, that is in the log; there is nothing left to wait for.
         if let Some(host) = host {
             let _ = host.await;
         }

@@ -1,12 +1,11 @@
-//! Feeds that the daemon runs itself: this host's metrics, and remote-write scrapes whose last part never came.
+//! The feed that the daemon runs itself: this host's metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use argus_config::SelfSource as SelfSourceConfig;
 use argus_host_metrics::SelfSource;
-use argus_ingest::remote_write::RemoteWrite;
-use argus_schema::{EntityName, Schema};
+use argus_schema::{EntityName, Record, Schema};
 use argus_store::{Clock, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +54,7 @@ pub async fn self_source(
         match sample {
             Ok(Some(mut record)) => {
                 record.profile = profile.or(record.profile);
-                append(&store, vec![record], "self source").await;
+                append(&store, record).await;
             }
             Ok(None) => wait = Duration::from_secs(1),
             Err(error) => tracing::warn!(%error, "self source failed to read this host"),
@@ -70,33 +69,14 @@ fn named(config: &SelfSourceConfig) -> Option<EntityName> {
         .and_then(|name| EntityName::new(name).ok())
 }
 
-/// Drains scrapes that have been quiet long enough to be complete.
-pub async fn drain_remote_write(
-    remote_write: Arc<RemoteWrite>,
-    store: Arc<Store>,
-    clock: Arc<dyn Clock>,
-    stop: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(Duration::from_millis(250)) => {}
-        }
-        append(&store, remote_write.drain(clock.now_ms()), "remote write").await;
-    }
-    append(&store, remote_write.flush(), "remote write").await;
-}
-
-async fn append(store: &Store, records: Vec<argus_schema::Record>, source: &str) {
-    if records.is_empty() {
-        return;
-    }
-    match store.append(records).await {
+async fn append(store: &Store, record: Record) {
+    match store.append(vec![record]).await {
         Ok(outcomes) => {
             for refusal in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-                tracing::debug!(source, %refusal, "record refused");
+                tracing::debug!(%refusal, "this host's record was refused");
             }
         }
-        Err(error) => tracing::warn!(source, %error, "records were not stored"),
+        // The next reading is a moment away; this one is not worth keeping.
+        Err(error) => tracing::warn!(%error, "this host's record was not stored"),
     }
 }

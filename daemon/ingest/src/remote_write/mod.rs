@@ -80,8 +80,8 @@ impl RemoteWrite {
         Ok(accepted)
     }
 
-    /// Records of the scrapes that are complete by now, in time order per instance. Call it after each
-    /// [`RemoteWrite::accept`] and about once a second.
+    /// Records of the scrapes that are complete by now, in time order per instance. Call it a few times a second, from
+    /// one place: what it returned is no longer here, and samples of the same scrapes are too late from then on.
     pub fn drain(&self, now_ms: i64) -> Vec<Record> {
         self.assembly
             .lock()

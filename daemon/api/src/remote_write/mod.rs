@@ -1,5 +1,7 @@
 //! `POST /api/v1/write`: Prometheus remote write.
 
+mod delivery;
+
 use argus_ingest::remote_write::check_headers;
 use axum::body::Body;
 use axum::extract::State;
@@ -10,6 +12,8 @@ use crate::body::receive;
 use crate::context::Shared;
 use crate::feed::{append_problem, body_problem};
 use crate::problem::{Answer, Problem};
+pub(crate) use delivery::{Delivery, Intake};
+use delivery::{RETRY_AFTER_SECS, Refused};
 
 /// Takes Prometheus remote write 1.0 (snappy protobuf). Samples are put together to records per scrape, so the last one
 /// of a server is stored a few seconds later.
@@ -20,7 +24,8 @@ use crate::problem::{Answer, Problem};
         (status = 400, description = "no remote write request", body = crate::shapes::ProblemDocument),
         (status = 413, description = "too large", body = crate::shapes::ProblemDocument),
         (status = 415, description = "another version or encoding", body = crate::shapes::ProblemDocument),
-        (status = 503, description = "queue full; try again", body = crate::shapes::ProblemDocument)))]
+        (status = 503, description = "earlier scrapes wait for the store; try again", body = crate::shapes::ProblemDocument),
+        (status = 507, description = "disk full", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn write(
     State(api): State<Shared>,
     headers: HeaderMap,
@@ -39,33 +44,17 @@ pub(crate) async fn write(
         .await
         .inspect_err(|p| api.metrics.body_refused(p.code()))?;
     let worker = api.clone();
-    let (accepted, records) = tokio::task::spawn_blocking(move || {
-        let now_ms = worker.now_ms();
-        let accepted = worker
-            .context
-            .remote_write
-            .accept(&received.bytes, now_ms)?;
-        Ok((accepted, worker.context.remote_write.drain(now_ms)))
-    })
-    .await
-    .map_err(Problem::internal)?
-    .map_err(|error: argus_ingest::BodyError| {
-        api.metrics.body_refused(error.code());
-        body_problem(&error)
+    let work = move || worker.intake.accept(&received.bytes, worker.now_ms());
+    let taken = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(Problem::internal)?;
+    let accepted = taken.map_err(|refused| match refused {
+        Refused::Body(error) => {
+            api.metrics.body_refused(error.code());
+            body_problem(&error)
+        }
+        Refused::Store(error) => append_problem(&api, &error).retry_after_secs(RETRY_AFTER_SECS),
     })?;
     api.metrics.samples(accepted.samples, accepted.ignored);
-    if !records.is_empty() {
-        let outcomes = api
-            .context
-            .store
-            .append(records)
-            .await
-            .map_err(|error| append_problem(&api, &error))?;
-        let stored = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
-        api.metrics.accepted(stored as u64);
-        for refusal in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
-            api.metrics.rejected(refusal.code());
-        }
-    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
