@@ -131,7 +131,7 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
     /// Length of a step in seconds.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub step_secs: u32,
     /// Configuration file: profiles by name, and which model.
     #[arg(long, value_name = "FILE")]
@@ -214,6 +214,18 @@ pub struct TrainArgs {
     /// Servers of a synthetic fleet to add, for metrics that the traces lack.
     #[arg(long, default_value_t = 0)]
     pub synthetic_servers: u32,
+    /// Days of that fleet.
+    #[arg(long, default_value_t = 14)]
+    pub synthetic_days: u32,
+    /// Seed of that fleet.
+    #[arg(long, default_value_t = 42)]
+    pub synthetic_seed: u64,
+    /// `NAME=WEIGHT`: share of the windows that a trace (or `synthetic`) gives, relative to the others; 1 unless said.
+    #[arg(long, value_name = "NAME=WEIGHT", value_parser = parse_share)]
+    pub share: Vec<(String, f64)>,
+    /// Steps between two validations.
+    #[arg(long, default_value_t = 200)]
+    pub validate_every: u64,
     /// Directory in which the new model directory is made.
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
@@ -241,8 +253,8 @@ pub struct TrainArgs {
     /// Width that real inputs are scaled up to.
     #[arg(long, default_value_t = 16)]
     pub continuous_size: i64,
-    /// Share of activations dropped in training.
-    #[arg(long, default_value_t = 0.1)]
+    /// Share of activations dropped in training; above 0 a run is repeatable with one thread only.
+    #[arg(long, default_value_t = 0.0)]
     pub dropout: f64,
     /// Lag in steps whose values become known inputs (288 is a day); repeat for several.
     #[arg(long, value_name = "STEPS")]
@@ -263,6 +275,16 @@ fn parse_validation_start(text: &str) -> Result<(String, jiff::civil::Date), Str
         .parse()
         .map_err(|error| format!("`{date}` is no date: {error}"))?;
     Ok((name.to_owned(), date))
+}
+
+fn parse_share(text: &str) -> Result<(String, f64), String> {
+    let (name, weight) = text
+        .split_once('=')
+        .ok_or("NAME=WEIGHT is needed, e.g. jumpstarter=0.35")?;
+    match weight.parse::<f64>() {
+        Ok(share) if share.is_finite() && share > 0.0 => Ok((name.to_owned(), share)),
+        _ => Err(format!("`{weight}` is no positive number")),
+    }
 }
 
 /// `argus key`.

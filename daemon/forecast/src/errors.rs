@@ -19,6 +19,11 @@ pub enum ForecastError {
         /// Bins needed.
         needed: u32,
     },
+    /// None of its observed metrics has a threshold.
+    #[error(
+        "`{0}` has no observed metric with a threshold, so there is no risk to tell; its forecast is on GET"
+    )]
+    NotJudged(String),
     /// The model refused its input or libtorch failed.
     #[error("the model failed: {0}")]
     Model(String),

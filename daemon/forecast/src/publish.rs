@@ -48,9 +48,11 @@ pub fn states<'a>(
             {
                 return (view.name.clone(), Arc::clone(old));
             }
+            // Without a metric that has a threshold nothing was judged, which is not the same as fine.
             state.risk = forecast
                 .zip(model)
-                .map(|(forecast, model)| Arc::new(risk(parts, model, &state, forecast)));
+                .map(|(forecast, model)| Arc::new(risk(parts, model, &state, forecast)))
+                .filter(|risk| risk.assessed != 0);
             (view.name.clone(), Arc::new(state))
         })
         .collect()

@@ -371,7 +371,7 @@ impl ForecastLoop {
         let state = fleet.entities.get(entity).ok_or(ForecastError::Stopped)?;
         match (&state.forecast, &state.risk) {
             (Some(forecast), Some(risk)) => Ok((Arc::clone(forecast), Arc::clone(risk))),
-            _ => Err(ForecastError::UnknownEntity(entity.to_string())),
+            _ => Err(ForecastError::NotJudged(entity.to_string())),
         }
     }
 

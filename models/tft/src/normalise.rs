@@ -1,7 +1,8 @@
 //! Scaling of metrics: each window by a centre and scale of its own.
 //!
 //! Servers differ by orders of magnitude, so a metric is scaled by what it did in the entity's own context: the centre
-//! is the median, the scale a blend of the interquartile range (deaf to spikes) and the standard deviation (which sees
+//! is the median of its newest bins, so that zero means "as now" and a level that has just changed is not forecast
+//! back to where it was; the scale is a blend of the interquartile range (deaf to spikes) and the standard deviation (which sees
 //! a metric that is zero most of the time). A constant series has neither; its scale is a floor made from the metric's
 //! usual scale in the training data and from the size of the centre.
 //!
@@ -21,8 +22,12 @@ const NORMAL_IQR: f32 = 1.349;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum NormaliserConfig {
-    /// Median, and a blend of interquartile range and standard deviation, of the window's own context.
+    /// Median of the newest bins, and a blend of interquartile range and standard deviation, of the window's own
+    /// context.
     WindowRobust {
+        /// Newest observed bins whose median is the centre; 0 for all of the context.
+        #[serde(default)]
+        center_bins: u32,
         /// Weight of the interquartile range (divided by 1.349).
         iqr_weight: f32,
         /// Weight of the standard deviation.
@@ -39,6 +44,7 @@ pub enum NormaliserConfig {
 impl Default for NormaliserConfig {
     fn default() -> Self {
         Self::WindowRobust {
+            center_bins: 6,
             iqr_weight: 0.5,
             deviation_weight: 0.5,
             floor_of_usual: 0.05,
@@ -56,6 +62,7 @@ impl NormaliserConfig {
             floor_of_usual,
             floor_of_center,
             clip,
+            ..
         } = self;
         let not_negative = [*iqr_weight, *deviation_weight, *floor_of_center];
         let positive = [*floor_of_usual, *clip, iqr_weight + deviation_weight];
@@ -73,10 +80,11 @@ impl NormaliserConfig {
         *clip
     }
 
-    /// Median and blended scale of the observed values, before any floor; `None` without an observation. `sorted` is
-    /// working memory.
+    /// Centre and blended scale of the observed values, oldest first, before any floor; `None` without an observation.
+    /// `sorted` is working memory.
     fn measure(&self, values: &[f32], sorted: &mut Vec<f32>) -> Option<(f32, f32)> {
         let Self::WindowRobust {
+            center_bins,
             iqr_weight,
             deviation_weight,
             ..
@@ -86,6 +94,12 @@ impl NormaliserConfig {
         if sorted.is_empty() {
             return None;
         }
+        let newest = match *center_bins as usize {
+            0 => sorted.len(),
+            bins => bins.min(sorted.len()),
+        };
+        let mut recent = sorted[sorted.len() - newest..].to_vec();
+        recent.sort_unstable_by(f32::total_cmp);
         let count = sorted.len() as f64;
         let mean = sorted.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
         let variance = sorted
@@ -96,7 +110,7 @@ impl NormaliserConfig {
         sorted.sort_unstable_by(f32::total_cmp);
         let iqr = quantile(sorted, 0.75) - quantile(sorted, 0.25);
         let scale = iqr_weight * iqr / NORMAL_IQR + deviation_weight * variance.sqrt() as f32;
-        Some((quantile(sorted, 0.5), scale))
+        Some((quantile(&recent, 0.5), scale))
     }
 }
 
@@ -111,7 +125,7 @@ fn quantile(sorted: &[f32], level: f32) -> f32 {
 /// Centre and scale of one metric in one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scale {
-    /// Median of the context, in the metric's unit; 0 without an observation.
+    /// Median of the context's newest bins, in the metric's unit; 0 without an observation.
     pub center: f32,
     /// Greater than 0, in the metric's unit.
     pub scale: f32,

@@ -18,10 +18,42 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
                 }
             };
             output::line(format_args!("{} is valid", file.display()));
+            let missing = missing_files(&config);
+            for problem in &missing {
+                output::note(problem);
+            }
             for (name, plugin) in &config.plugins {
                 output::line(crate::serve::plugins::plain_words(name, plugin));
             }
-            Ok(Outcome::Done)
+            Ok(if missing.is_empty() {
+                Outcome::Done
+            } else {
+                Outcome::No
+            })
         }
     }
+}
+
+/// What the configuration names and is not there.
+fn missing_files(config: &Config) -> Vec<String> {
+    let mut missing = Vec::new();
+    for (name, plugin) in config.plugins.iter().filter(|(_, plugin)| plugin.enabled) {
+        let file = crate::serve::plugins::file(config, &plugin.path);
+        if !file.is_file() {
+            missing.push(format!(
+                "plugin {name}: there is no file {}",
+                file.display()
+            ));
+        }
+    }
+    for dir in [&config.model.dir, &config.model.models_dir]
+        .into_iter()
+        .flatten()
+    {
+        let dir = config.resolve(dir);
+        if !dir.is_dir() {
+            missing.push(format!("model: there is no directory {}", dir.display()));
+        }
+    }
+    missing
 }

@@ -61,6 +61,7 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
         model: &model,
         waiting: Vec::new(),
         too_short: 0,
+        out_of_range: 0,
         written: 0,
     };
     for one in &series {
@@ -72,23 +73,29 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
         bar.inc(count as u64);
     }
     run.flush(&mut writer)?;
-    writer.finish()?;
     bar.finish_and_clear();
-    let (written, too_short) = (run.written, run.too_short);
+    if run.written == 0 {
+        // The writer is dropped unfinished, so that no empty file looks like an answer.
+        bail!("no origin has the {MIN_CONTEXT_BINS} bins of context that the model needs");
+    }
+    writer.finish()?;
+    let (written, too_short, out_of_range) = (run.written, run.too_short, run.out_of_range);
     let unknown = origins.values().map(Vec::len).sum::<usize>();
+    if out_of_range > 0 {
+        output::note(format_args!(
+            "{out_of_range} values outside their metric's range were taken as missing"
+        ));
+    }
     if args.json {
         output::line(json!({
             "model": model.id.path, "forecasts": written, "too_little_context": too_short,
-            "origins_of_unknown_servers": unknown, "output": args.output,
+            "origins_of_unknown_servers": unknown, "values_out_of_range": out_of_range, "output": args.output,
         }));
     } else {
         output::line(format_args!(
             "{written} forecasts written to {}; {too_short} origins with too little context, {unknown} of unknown servers",
             args.output.display()
         ));
-    }
-    if written == 0 {
-        bail!("no origin has the {MIN_CONTEXT_BINS} bins of context that the model needs");
     }
     Ok(Outcome::Done)
 }
@@ -127,6 +134,7 @@ struct Run<'a> {
     /// Windows that wait for the model: name, profile id, context.
     waiting: Vec<(EntityName, String, Context)>,
     too_short: usize,
+    out_of_range: usize,
     written: usize,
 }
 
@@ -163,7 +171,7 @@ impl Run<'_> {
                 .get(next)
                 .filter(|t| t.div_euclid(step_ms) <= bin)
             {
-                let values = series.values.iter().map(|metric| metric[next]).collect();
+                let values = self.legal(series, next);
                 let record = Record {
                     entity: name.clone(),
                     time_ms: *time_ms,
@@ -188,6 +196,21 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The row's values; one that the daemon would refuse is missing here too, and counted.
+    fn legal(&mut self, series: &Series, row: usize) -> Box<[f32]> {
+        let columns = self.schema.metrics.iter().zip(&series.values);
+        let mut refused = 0;
+        let values = columns.map(|(metric, values)| {
+            let value = values[row];
+            let stored = metric.stored(f64::from(value));
+            refused += usize::from(stored.is_none() && !value.is_nan());
+            stored.unwrap_or(f32::NAN)
+        });
+        let values = values.collect();
+        self.out_of_range += refused;
+        values
     }
 
     fn flush(&mut self, writer: &mut ForecastWriter) -> anyhow::Result<()> {

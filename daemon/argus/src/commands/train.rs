@@ -96,20 +96,21 @@ fn request(args: &TrainArgs) -> anyhow::Result<TrainRequest> {
                 .context("validation start")?;
             Ok(TraceInput {
                 origins: origins_beside(path, &name),
+                share: share(args, &name),
                 name,
                 path: path.clone(),
                 validation_start_ms: start.map(|zoned| zoned.timestamp().as_millisecond()),
-                share: 1.0,
             })
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let synthetic = (args.synthetic_servers > 0).then(|| SyntheticInput {
         fleet: FleetSpec {
             servers: args.synthetic_servers,
-            seed: args.seed,
+            days: args.synthetic_days,
+            seed: args.synthetic_seed,
             ..FleetSpec::default()
         },
-        share: 1.0,
+        share: share(args, "synthetic"),
     });
     Ok(TrainRequest {
         traces,
@@ -129,6 +130,7 @@ fn request(args: &TrainArgs) -> anyhow::Result<TrainRequest> {
                 .time_budget_mins
                 .map(|mins| Duration::from_secs(mins * 60)),
             batch_windows: args.batch_windows,
+            validate_every: args.validate_every,
             threads: args.threads,
             ..TrainOptions::default()
         },
@@ -136,6 +138,11 @@ fn request(args: &TrainArgs) -> anyhow::Result<TrainRequest> {
         name: args.name.clone(),
         created_ms: jiff::Timestamp::now().as_millisecond(),
     })
+}
+
+fn share(args: &TrainArgs, name: &str) -> f64 {
+    let said = args.share.iter().rev().find(|(named, _)| named == name);
+    said.map_or(1.0, |(_, share)| *share)
 }
 
 /// `<name>_valid_origins.parquet` beside a trace lists the origins that it is scored at.

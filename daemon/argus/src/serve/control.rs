@@ -124,7 +124,9 @@ impl Control for DaemonControl {
                 match error {
                     ForecastError::NoModel(_) => ForecastNowError::NoModel(said),
                     ForecastError::UnknownEntity(_) => ForecastNowError::UnknownEntity(said),
-                    ForecastError::WarmingUp { .. } => ForecastNowError::WarmingUp(said),
+                    ForecastError::WarmingUp { .. } | ForecastError::NotJudged(_) => {
+                        ForecastNowError::WarmingUp(said)
+                    }
                     ForecastError::Model(_) => ForecastNowError::Failed(said),
                     ForecastError::Stopped => ForecastNowError::Stopping(said),
                 }
@@ -199,6 +201,14 @@ impl DaemonControl {
             .find(|m| m.name == path || m.path == wanted || same_place(&m.path, wanted));
         match found {
             Some(model) => Ok(vec![model.path.clone()]),
+            None if wanted
+                .parent()
+                .is_some_and(|parent| same_place(parent, &dir)) =>
+            {
+                Err(ReloadError::Refused(format!(
+                    "`{path}` is no model directory: it holds no config.json"
+                )))
+            }
             None if wanted.is_absolute() && wanted.exists() => {
                 Err(ReloadError::NotAllowed(format!(
                     "`{path}` does not lie in the models directory {}; only models there may be loaded",

@@ -73,7 +73,8 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
     }
 }
 
-fn file(config: &Config, path: &Path) -> PathBuf {
+/// Where a plugin's file is: beside the configuration, else among the plugins that come with Argus.
+pub fn file(config: &Config, path: &Path) -> PathBuf {
     let beside = config.resolve(path);
     if beside.exists() {
         return beside;
