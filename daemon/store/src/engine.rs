@@ -212,6 +212,13 @@ impl Engine {
         })
     }
 
+    /// The newest checkpoint on disk, also after one whose commit failed; `None` where the state cannot be read.
+    pub(crate) fn stored_checkpoint(&mut self) -> Result<Option<u64>, EngineError> {
+        let state = self.read_meta()?.and_then(|stored| stored.state);
+        let meta = state.and_then(|state| Meta::open(&state).ok());
+        Ok(meta.map(|meta| meta.checkpoint))
+    }
+
     /// Calls `visit` with every head.
     pub(crate) fn each_head(
         &mut self,
@@ -298,7 +305,11 @@ impl Engine {
         read: impl FnOnce(&redb::ReadTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, EngineError> {
         let database = self.database()?;
-        guarded(|| Ok(read(&database.begin_read()?)?))
+        let outcome = guarded(|| Ok(read(&database.begin_read()?)?));
+        if outcome.is_err() {
+            self.abandon();
+        }
+        outcome
     }
 
     /// The open database; opened again if an earlier call failed.

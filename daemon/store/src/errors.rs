@@ -89,7 +89,7 @@ pub enum AppendError {
     /// The store is closing.
     #[error("store is closed")]
     Closed,
-    /// Writing failed otherwise.
+    /// Writing failed otherwise, or the thread that writes is gone.
     #[error("write the log: {0}")]
     Io(String),
 }
@@ -180,12 +180,20 @@ impl Refusal {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// Reading a part failed.
+    /// Reading a part failed for a reason outside of it; trying again may help.
     #[error("read history {}: {problem}", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
         /// What happened.
+        problem: String,
+    },
+    /// A part was read and its content makes no sense.
+    #[error("history {} is damaged: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         problem: String,
     },
     /// Writing a part failed.
@@ -207,6 +215,13 @@ pub enum HistoryError {
 impl HistoryError {
     pub(crate) fn read(path: &Path, problem: &dyn std::fmt::Display) -> Self {
         Self::Read {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        }
+    }
+
+    pub(crate) fn damaged(path: &Path, problem: &dyn std::fmt::Display) -> Self {
+        Self::Damaged {
             path: path.to_owned(),
             problem: problem.to_string(),
         }

@@ -40,13 +40,15 @@ impl Job {
     }
 }
 
-/// How the writer ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How the writer ends. A later one overrules an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
     /// Do what waits, make a checkpoint.
     Orderly,
     /// Stop at once, as a crash would: the log has everything that was answered.
     Abrupt,
+    /// It panicked: nobody works any more.
+    Panicked,
 }
 
 #[derive(Debug, Default)]
@@ -84,8 +86,8 @@ impl Queue {
 
     pub(crate) fn push(&self, job: Job) -> Result<(), AppendError> {
         let mut state = self.state.lock();
-        if state.ending.is_some() {
-            return Err(AppendError::Closed);
+        if let Some(ending) = state.ending {
+            return Err(refusal(ending));
         }
         let records = job.records();
         if state.records + records > self.limit {
@@ -108,7 +110,7 @@ impl Queue {
                 break;
             }
         }
-        if state.ending == Some(Ending::Abrupt) {
+        if state.ending >= Some(Ending::Abrupt) {
             state.jobs.clear();
         }
         let mut taken = Vec::new();
@@ -132,17 +134,35 @@ impl Queue {
         }
     }
 
-    /// Takes nothing more. The first ending wins, but an abrupt one overrules.
+    /// Takes nothing more.
     pub(crate) fn end(&self, ending: Ending) {
         let mut state = self.state.lock();
-        if state.ending.is_none() || ending == Ending::Abrupt {
-            state.ending = Some(ending);
-        }
+        state.ending = state.ending.max(Some(ending));
         self.ready.notify_all();
+    }
+
+    /// Whether jobs are taken.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().ending.is_none()
+    }
+
+    /// Why a job that was taken will never be answered.
+    pub(crate) fn why_unanswered(&self) -> AppendError {
+        // A panic drops the jobs it was working on before it comes to ending the queue.
+        refusal(self.state.lock().ending.unwrap_or(Ending::Panicked))
     }
 
     /// Records that wait.
     pub(crate) fn records(&self) -> usize {
         self.state.lock().records
+    }
+}
+
+fn refusal(ending: Ending) -> AppendError {
+    match ending {
+        Ending::Orderly | Ending::Abrupt => AppendError::Closed,
+        Ending::Panicked => AppendError::Io(
+            "the store's writer thread panicked (its log says why); restart the daemon".to_owned(),
+        ),
     }
 }

@@ -12,6 +12,7 @@ use crate::config::StoreConfig;
 use crate::engine::{Engine, EngineError, FORMAT, Meta, Opener, Removed, StoredMeta};
 use crate::entities::{Entities, Entity};
 use crate::errors::OpenError;
+use crate::history;
 use crate::salvage::Salvage;
 use crate::view::RecoveryReport;
 use crate::window::{Block, BlockRef, WindowConfig};
@@ -122,8 +123,12 @@ impl Recovery<'_> {
         })
     }
 
-    /// Starts a new database.
+    /// Starts a new database. Its first checkpoint covers all history there is: the next start deletes parts beyond it,
+    /// because the log has their rows, but a new log has none of these.
     fn begin(&mut self, mut engine: Engine, sequence: u64) -> Result<Recovered, OpenError> {
+        let newest_part = history::newest_sequence(&self.config.dir, self.schema)
+            .map_err(|error| io_error("list history in", &self.config.dir, error))?;
+        let sequence = sequence.max(newest_part);
         let meta = Meta {
             checkpoint: sequence,
             ..Meta::new(self.schema, self.config.step_secs)

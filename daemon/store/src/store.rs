@@ -122,7 +122,7 @@ impl Store {
             config.min_free_bytes,
         );
         let next_checkpoint = Instant::now() + Duration::from_secs(config.checkpoint_secs);
-        // Numbers of a lost database live on in the names of its history.
+        // History that was put there from elsewhere may be ahead.
         let sequence = sequence.max(history.newest_sequence());
         let counters = StoreStats {
             entities: report.entities,
@@ -153,10 +153,12 @@ impl Store {
             log_bytes,
             next_checkpoint,
             retries: false,
+            undecided: Vec::new(),
             maintenance,
         };
         if repaired {
-            let made = writer.checkpoint();
+            // Also where no entity is left: what was brought back may be a source's position alone.
+            let made = writer.checkpoint_always();
             made.map_err(|error| {
                 io_error(
                     "checkpoint the repaired store in",
@@ -240,7 +242,9 @@ impl Store {
                 self.shared.counters.lock().queue_full += 1;
             }
         })?;
-        answered.await.unwrap_or(Err(AppendError::Closed))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(self.shared.queue.why_unanswered()))
     }
 
     /// Forgets an entity's window, durably (its history stays); whether it was known.
@@ -253,17 +257,27 @@ impl Store {
             name: name.clone(),
             answer,
         })?;
-        answered.await.unwrap_or(Err(AppendError::Closed))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(self.shared.queue.why_unanswered()))
     }
 
     /// Makes a checkpoint now instead of when it is due; whether that worked (the reason is logged).
     ///
     /// # Errors
-    /// When the store is closed.
+    /// When the store is closed, or its writer's thread is gone.
     pub async fn checkpoint(&self) -> Result<bool, AppendError> {
         let (answer, answered) = oneshot::channel();
         self.shared.queue.push(Job::Checkpoint { answer })?;
-        answered.await.map_err(|_| AppendError::Closed)
+        answered
+            .await
+            .map_err(|_| self.shared.queue.why_unanswered())
+    }
+
+    /// Whether the store takes records: not after [`Store::close`], and not after its writer's thread panicked, which only
+    /// a restart mends. A full disk is no matter here. Cheap.
+    pub fn is_alive(&self) -> bool {
+        self.shared.queue.is_open()
     }
 
     /// All entities, by name.
@@ -309,7 +323,7 @@ impl Store {
     /// a blocking thread.
     ///
     /// # Errors
-    /// When a part cannot be opened, or the range holds more rows than asked for.
+    /// When a part cannot be read right now, or the range holds more rows than asked for.
     pub fn history(&self, query: &HistoryQuery) -> Result<Vec<HistoryRow>, HistoryError> {
         let step_ms = self.shared.config.step_ms();
         // The first bin that starts at or after `from`, the last one that starts before `to`.
@@ -394,7 +408,15 @@ struct EndQueue(Arc<Shared>);
 
 impl Drop for EndQueue {
     fn drop(&mut self) {
-        self.0.queue.end(Ending::Abrupt);
+        let ending = if thread::panicking() {
+            tracing::error!(
+                "the store's writer panicked; records are refused until the daemon is restarted"
+            );
+            Ending::Panicked
+        } else {
+            Ending::Abrupt
+        };
+        self.0.queue.end(ending);
         let abandoned = self.0.queue.take(usize::MAX, Instant::now());
         debug_assert!(abandoned.jobs.is_empty(), "an abrupt end answers nobody");
     }

@@ -20,6 +20,7 @@ use crate::cursor::Cursor;
 use crate::disk::DiskGuard;
 use crate::engine::{Engine, EngineError};
 use crate::errors::{AppendError, Refusal};
+use crate::history::{Day, Part};
 use crate::queue::{Ending, Job, Verdicts};
 use crate::shared::Shared;
 use crate::window::{Staged, Window};
@@ -46,6 +47,8 @@ pub(crate) struct Writer {
     pub(crate) next_checkpoint: Instant,
     /// Whether the last checkpoint that was due failed.
     pub(crate) retries: bool,
+    /// Parts of a failed checkpoint, until it is known whether its commit is on disk after all.
+    pub(crate) undecided: Vec<(Day, Part)>,
     /// Tells the maintenance thread that a checkpoint was made.
     pub(crate) maintenance: std::sync::mpsc::SyncSender<()>,
 }
@@ -60,7 +63,7 @@ impl Writer {
             }
             match taken.ending {
                 None => self.tick(),
-                Some(Ending::Abrupt) => return,
+                Some(Ending::Abrupt | Ending::Panicked) => return,
                 Some(Ending::Orderly) => break,
             }
         }

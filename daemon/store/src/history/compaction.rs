@@ -37,32 +37,19 @@ impl History {
 
     fn compact_day(&self, day: Day) -> Result<(), HistoryError> {
         let parts = self.catalogue.read().get(&day).cloned().unwrap_or_default();
-        let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        if parts.is_empty() {
             return Ok(());
-        };
-        let (first, last) = (first.first, last.last);
-        let mut readers = Vec::with_capacity(parts.len());
-        for part in &parts {
-            let path = self.part_path(day, part);
-            let opened = File::open(&path)
-                .map_err(|error| HistoryError::read(&path, &error))
-                .and_then(|file| PartReader::open(&self.columns, path, file, self.step_ms, None));
-            match opened {
-                Ok(reader) => readers.push(reader),
-                Err(problem) => {
-                    self.set_aside(day, part, &problem);
-                    return Ok(());
+        }
+        let merged = match self.merge(day, &parts) {
+            Err(HistoryError::Damaged { path, problem }) => {
+                // The others are merged by the next run.
+                if let Some(part) = parts.iter().find(|part| self.part_path(day, part) == path) {
+                    self.set_aside(day, part, &HistoryError::Damaged { path, problem });
                 }
+                return Ok(());
             }
-        }
-        let mut writer = self.part_writer(day, first, last)?;
-        for row in Merge::new(readers) {
-            let (name, row) = row?;
-            writer.push(&name, &row)?;
-        }
-        // The time of the newest row, not of the compaction: retention goes by it.
-        let written_ms = parts.iter().map(|part| part.written_ms).max().unwrap_or(0);
-        let merged = writer.finish(written_ms)?;
+            merged => merged?,
+        };
         self.swap(day, &parts, merged);
         for part in &parts {
             // Those left over are deleted by the next start.
@@ -70,6 +57,27 @@ impl History {
         }
         let _ = sync_folder(&self.day_folder(day));
         Ok(())
+    }
+
+    /// Writes the rows of all parts, given oldest first, as one.
+    fn merge(&self, day: Day, parts: &[Part]) -> Result<Part, HistoryError> {
+        let mut readers = Vec::with_capacity(parts.len());
+        for part in parts {
+            let path = self.part_path(day, part);
+            let file = File::open(&path).map_err(|error| HistoryError::read(&path, &error))?;
+            let reader = PartReader::open(&self.columns, path, file, self.step_ms, None)?;
+            readers.push(reader);
+        }
+        let first = parts.first().map_or(0, |part| part.first);
+        let last = parts.last().map_or(0, |part| part.last);
+        let mut writer = self.part_writer(day, first, last)?;
+        for row in Merge::new(readers) {
+            let (name, row) = row?;
+            writer.push(&name, &row)?;
+        }
+        // The time of the newest row, not of the compaction: retention goes by it.
+        let written_ms = parts.iter().map(|part| part.written_ms).max().unwrap_or(0);
+        writer.finish(written_ms)
     }
 
     /// Puts the merged part in place of those it came from; parts that came meanwhile stay after it.

@@ -7,7 +7,8 @@
 //!
 //! # Operations
 //! - A checkpoint writes one part per day it touches: to `….tmp`, fsync, rename, fsync of the folder, and only then
-//!   commits. Parts become visible to queries after the commit.
+//!   commits. Parts become visible to queries after the commit, and memory forgets their rows after that. Parts whose
+//!   commit fails are deleted.
 //! - A bin whose records change after it was written (late ones) gets another row in a later part. Of several rows the
 //!   one in the newest part has count, mean and status; the maximum is the greatest over all.
 //! - [`compaction`] merges the parts of a day into one named after the whole range, then deletes them.
@@ -16,13 +17,15 @@
 //! # Recovery
 //! Parts that begin beyond the checkpoint are deleted: the log still has their records, and they are written again.
 //! Parts whose range lies within another's are left-overs of a compaction and deleted, and so is every `.tmp`. A part
-//! without a Parquet trailer is renamed to `….damaged` and reported.
+//! without a Parquet trailer is renamed to `….damaged` and reported, and so is one that later turns out not to decode. One
+//! that the system fails to read stays where it is.
 
 mod compaction;
 mod merge;
 mod part;
 mod query;
 mod retention;
+mod source;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -95,7 +98,7 @@ impl History {
         clock: Arc<dyn Clock>,
         checkpoint: Option<u64>,
     ) -> io::Result<(Self, Inventory)> {
-        let root = dir.join("history").join(format!("kind={}", schema.id));
+        let root = root(dir, schema);
         fs::create_dir_all(&root)?;
         let mut inventory = Inventory::default();
         let mut catalogue = BTreeMap::new();
@@ -150,13 +153,40 @@ impl History {
         for (day, mut rows) in by_day {
             // Stable: of two rows of one bin (the entity was retired and came back) the newer one stays behind.
             rows.sort_by(|(name, row), (other, of)| (name, row.bin).cmp(&(other, of.bin)));
-            let mut writer = self.part_writer(day, sequence, sequence)?;
-            for (name, row) in rows {
-                writer.push(name, &row)?;
+            match self.write_day(day, sequence, &rows) {
+                Ok(part) => parts.push((day, part)),
+                Err(problem) => {
+                    self.discard(&parts);
+                    return Err(problem);
+                }
             }
-            parts.push((day, writer.finish(self.clock.now_ms())?));
         }
         Ok(parts)
+    }
+
+    fn write_day(
+        &self,
+        day: Day,
+        sequence: u64,
+        rows: &[(&EntityName, std::borrow::Cow<'_, Row>)],
+    ) -> Result<Part, HistoryError> {
+        let mut writer = self.part_writer(day, sequence, sequence)?;
+        for (name, row) in rows {
+            writer.push(name, row)?;
+        }
+        writer.finish(self.clock.now_ms())
+    }
+
+    /// Deletes the parts of a checkpoint that was not made. Only for parts that were not published.
+    pub(crate) fn discard(&self, parts: &[(Day, Part)]) {
+        for (day, part) in parts {
+            let path = self.part_path(*day, part);
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "history part of a failed checkpoint cannot be deleted");
+            }
+            // Refused where the day has other parts.
+            let _ = fs::remove_dir(self.day_folder(*day));
+        }
     }
 
     /// Shows parts to queries, after their checkpoint is committed.
@@ -165,6 +195,12 @@ impl History {
         for (day, part) in parts {
             catalogue.entry(day).or_default().push(part);
         }
+    }
+
+    /// Keeps parts from being published as long as the answer lives.
+    #[cfg(test)]
+    pub(crate) fn hold_for_tests(&self) -> impl Sized + '_ {
+        self.catalogue.read()
     }
 
     /// Bytes, parts and days.
@@ -214,6 +250,31 @@ impl History {
     fn part_path(&self, day: Day, part: &Part) -> PathBuf {
         self.day_folder(day).join(part_name(part.first, part.last))
     }
+}
+
+/// Newest checkpoint that any part in a data directory belongs to, by the names alone; 0 for no parts.
+pub(crate) fn newest_sequence(dir: &Path, schema: &Schema) -> io::Result<u64> {
+    let days = match fs::read_dir(root(dir, schema)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        days => days?,
+    };
+    let mut newest = 0;
+    for day in days {
+        let folder = day?.path();
+        if file_name(&folder).and_then(parse_day).is_none() {
+            continue;
+        }
+        for part in fs::read_dir(folder)? {
+            let path = part?.path();
+            let range = file_name(&path).and_then(parse_part);
+            newest = range.map_or(newest, |(_, last)| newest.max(last));
+        }
+    }
+    Ok(newest)
+}
+
+fn root(dir: &Path, schema: &Schema) -> PathBuf {
+    dir.join("history").join(format!("kind={}", schema.id))
 }
 
 /// Lists the parts of a day, after deleting what no checkpoint or compaction needs.

@@ -28,6 +28,7 @@ use parquet::file::metadata::{PageIndexPolicy, RowGroupMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
 
+use super::source::Source;
 use super::{Part, part_name, sync_folder};
 use crate::errors::HistoryError;
 use crate::window::Row;
@@ -103,6 +104,8 @@ pub(super) struct PartWriter<'a> {
     last: u64,
     step_ms: i64,
     writer: Option<ArrowWriter<File>>,
+    /// Whether the temporary file is no more.
+    renamed: bool,
     entity: StringBuilder,
     bin_ms: TimestampMillisecondBuilder,
     count: UInt32Builder,
@@ -129,14 +132,19 @@ impl<'a> PartWriter<'a> {
             .set_write_batch_size(PAGE_ROWS)
             .set_data_page_row_count_limit(PAGE_ROWS)
             .build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(&columns.arrow), Some(properties));
+        let writer = ArrowWriter::try_new(file, Arc::clone(&columns.arrow), Some(properties))
+            .map_err(|error| {
+                let _ = fs::remove_file(&temporary);
+                failed(&error)
+            })?;
         Ok(Self {
             columns,
             folder: folder.to_owned(),
             first,
             last,
             step_ms,
-            writer: Some(writer.map_err(|error| failed(&error))?),
+            writer: Some(writer),
+            renamed: false,
             entity: StringBuilder::new(),
             bin_ms: TimestampMillisecondBuilder::new().with_timezone("UTC"),
             count: UInt32Builder::new(),
@@ -194,7 +202,8 @@ impl<'a> PartWriter<'a> {
         if self.rows > 0 {
             self.flush()?;
         }
-        let failed = |error: &dyn std::fmt::Display| HistoryError::write(&self.temporary, error);
+        let temporary = self.temporary.clone();
+        let failed = |error: &dyn std::fmt::Display| HistoryError::write(&temporary, error);
         let Some(writer) = self.writer.take() else {
             return Err(failed(&"part is finished already"));
         };
@@ -205,8 +214,13 @@ impl<'a> PartWriter<'a> {
         file.sync_all().map_err(|error| failed(&error))?;
         let bytes = file.metadata().map_err(|error| failed(&error))?.len();
         let path = self.folder.join(part_name(self.first, self.last));
-        fs::rename(&self.temporary, &path).map_err(|error| failed(&error))?;
-        sync_folder(&self.folder).map_err(|error| failed(&error))?;
+        fs::rename(&temporary, &path).map_err(|error| failed(&error))?;
+        self.renamed = true;
+        sync_folder(&self.folder).map_err(|error| {
+            // Nobody is told of this part, so nobody else would delete it.
+            let _ = fs::remove_file(&path);
+            failed(&error)
+        })?;
         Ok(Part {
             first: self.first,
             last: self.last,
@@ -218,7 +232,7 @@ impl<'a> PartWriter<'a> {
 
 impl Drop for PartWriter<'_> {
     fn drop(&mut self) {
-        if self.writer.is_some() {
+        if !self.renamed {
             let _ = fs::remove_file(&self.temporary);
         }
     }
@@ -236,6 +250,7 @@ pub(super) struct Selection {
 pub(super) struct PartReader<'a> {
     columns: &'a Columns,
     path: PathBuf,
+    source: Source,
     step_ms: i64,
     batches: ParquetRecordBatchReader,
     current: Option<Batch>,
@@ -251,11 +266,13 @@ impl<'a> PartReader<'a> {
         step_ms: i64,
         selection: Option<&Selection>,
     ) -> Result<Self, HistoryError> {
-        let failed = |error: &dyn std::fmt::Display| HistoryError::read(&path, error);
+        let source = Source::new(file);
+        let failed = |error: &dyn std::fmt::Display| reading_failed(&source, &path, error);
         // With the offset index pages without wanted rows are not even read.
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let mut builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
-            .map_err(|error| failed(&error))?;
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::try_new_with_options(source.clone(), options)
+                .map_err(|error| failed(&error))?;
         if let Some(selection) = selection {
             let groups = builder.metadata().row_groups().iter().enumerate();
             let wanted = groups
@@ -277,6 +294,7 @@ impl<'a> PartReader<'a> {
         Ok(Self {
             columns,
             path,
+            source,
             step_ms,
             batches,
             current: None,
@@ -293,7 +311,7 @@ impl<'a> PartReader<'a> {
                 let name = match known {
                     Some(known) => known.clone(),
                     None => EntityName::new(name)
-                        .map_err(|error| HistoryError::read(&self.path, &error))?,
+                        .map_err(|error| HistoryError::damaged(&self.path, &error))?,
                 };
                 self.name = Some(name.clone());
                 return Ok(Some((name, row)));
@@ -301,9 +319,10 @@ impl<'a> PartReader<'a> {
             let Some(batch) = self.batches.next() else {
                 return Ok(None);
             };
-            let batch = batch.map_err(|error| HistoryError::read(&self.path, &error))?;
+            let batch = batch.map_err(|error| reading_failed(&self.source, &self.path, &error))?;
             self.current = Some(
-                Batch::new(&batch, self.columns).map_err(|e| HistoryError::read(&self.path, &e))?,
+                Batch::new(&batch, self.columns)
+                    .map_err(|problem| HistoryError::damaged(&self.path, &problem))?,
             );
         }
     }
@@ -314,6 +333,15 @@ impl Iterator for PartReader<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.next_row().transpose()
+    }
+}
+
+/// Tells a part that cannot be decoded from one that the system did not give.
+fn reading_failed(source: &Source, path: &Path, error: &dyn std::fmt::Display) -> HistoryError {
+    if source.has_failed() {
+        HistoryError::read(path, error)
+    } else {
+        HistoryError::damaged(path, error)
     }
 }
 

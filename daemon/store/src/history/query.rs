@@ -32,7 +32,11 @@ impl History {
         for (day, part, file) in self.open_parts(query)? {
             match self.read_part(day, &part, file, &selection) {
                 Ok(rows) => rows.into_iter().for_each(|row| put(&mut bins, row)),
-                Err(problem) => self.set_aside(day, &part, &problem),
+                Err(problem @ HistoryError::Damaged { .. }) => {
+                    self.set_aside(day, &part, &problem);
+                }
+                // The part may be fine: neither is it given up, nor are rows left out without a word.
+                Err(problem) => return Err(problem),
             }
             check(&bins)?;
         }

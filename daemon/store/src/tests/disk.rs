@@ -22,6 +22,8 @@ struct State {
     /// Operations until everything fails, as if the power went.
     power_for: Option<u64>,
     is_full: bool,
+    /// Whether the next sync does its work and fails all the same.
+    next_sync_lies: bool,
 }
 
 /// The disk; clones are the same disk.
@@ -37,6 +39,11 @@ impl MemoryDisk {
     /// From now on writes fail for lack of space, or no longer.
     pub(super) fn set_full(&self, is_full: bool) {
         self.0.lock().is_full = is_full;
+    }
+
+    /// Has the next sync do its work and fail all the same.
+    pub(super) fn let_next_sync_lie(&self) {
+        self.0.lock().next_sync_lies = true;
     }
 
     /// The disk after a crash: of what was not synced each piece of 512 bytes survives if `survives` says so.
@@ -142,7 +149,10 @@ impl StorageBackend for MemoryDisk {
         state.spend()?;
         state.durable = state.current.clone();
         state.pending.clear();
-        Ok(())
+        match std::mem::take(&mut state.next_sync_lies) {
+            true => Err(io::Error::other("nobody knows")),
+            false => Ok(()),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

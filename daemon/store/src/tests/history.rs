@@ -4,25 +4,6 @@ use std::fs;
 
 use super::*;
 
-fn parts(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for day in fs::read_dir(dir.join("history/kind=server"))
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
-        for part in fs::read_dir(day.path()).into_iter().flatten().flatten() {
-            found.push(format!(
-                "{}/{}",
-                day.file_name().to_string_lossy(),
-                part.file_name().to_string_lossy()
-            ));
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn bins_are_written_by_day_and_read_back_with_those_in_memory() {
     let dir = tempfile::tempdir().expect("a folder");

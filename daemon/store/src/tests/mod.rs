@@ -5,8 +5,11 @@ mod crash;
 mod damage;
 mod disk;
 mod disk_full;
+mod failed_checkpoint;
 mod history;
+mod lost_database;
 mod restart;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -128,6 +131,30 @@ fn means(store: &Store, entity: &str) -> BTreeMap<i64, f32> {
         .filter(|(value, _)| !value.is_nan())
         .map(|(&value, bin)| (bin, value))
         .collect()
+}
+
+/// Files of history as `day=…/part-…`.
+fn parts(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for day in std::fs::read_dir(dir.join("history/kind=server"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        for part in std::fs::read_dir(day.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            found.push(format!(
+                "{}/{}",
+                day.file_name().to_string_lossy(),
+                part.file_name().to_string_lossy()
+            ));
+        }
+    }
+    found.sort();
+    found
 }
 
 fn all_history(store: &Store, entity: &str) -> Vec<HistoryRow> {
