@@ -16,7 +16,7 @@ use argus_forecast::{
 };
 use argus_plugin_host::{Plugin, PluginState, SinkNotification};
 use argus_schema::EntityName;
-use argus_store::{Clock, RecoveryReport};
+use argus_store::{Clock, RecoveryReport, Store};
 use serde_json::Value;
 
 /// A configured plugin: loaded, or the reason why it is not.
@@ -33,6 +33,8 @@ pub struct DaemonControl {
     pub models: Arc<ModelSlot>,
     /// Where models come from.
     pub lookup: Lookup,
+    /// Its writer's life decides readiness.
+    pub store: Arc<Store>,
     /// File that names the activated model.
     pub active_pointer: PathBuf,
     /// The forecast loop.
@@ -170,6 +172,10 @@ impl Control for DaemonControl {
     fn readiness(&self) -> Readiness {
         if self.stopping.load(Ordering::Relaxed) {
             Readiness::Stopping
+        } else if !self.store.is_alive() {
+            Readiness::Starting(
+                "the store's writer has ended; the log says why, and a restart recovers".to_owned(),
+            )
         } else {
             Readiness::Ready(Arc::clone(&self.recovery))
         }

@@ -132,6 +132,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let control = DaemonControl {
         models,
         lookup,
+        store: Arc::clone(&store),
         active_pointer: data_dir.join(ACTIVE_POINTER),
         forecasts: forecasts.clone(),
         plugins: entries,

@@ -75,7 +75,10 @@ impl ForecastObserver for AlertObserver {
         match self.alerts.evaluate(&evaluations) {
             Ok(transitions) => {
                 for transition in transitions {
-                    tracing::info!(?transition, "alert");
+                    tracing::info!(
+                        entity = %transition.entity, metric = %transition.metric, kind = transition.kind.as_str(),
+                        probability = transition.probability, why = %transition.why, "alert"
+                    );
                 }
                 self.waiting.clear();
             }
