@@ -10,7 +10,7 @@ pub struct Notification {
     pub id: String,
     /// The alert: the same for all notifications of one entity and condition, as long as the alert lives.
     pub fingerprint: String,
-    /// `firing`, `refresh` (still firing), `severity_changed` (still firing), `acknowledged`, `resolved`, or `test`
+    /// `firing`, `refresh` (still firing), `severity_changed` (still firing), `resolved`, or `test`
     /// (an operator tries the sink). Treat a word you do not know as `refresh`.
     pub event: String,
     /// What the alert is worth: `critical`, `warning` or `degraded`. A change is told as `severity_changed`.
