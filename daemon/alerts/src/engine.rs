@@ -291,10 +291,11 @@ impl Alerts {
             let Some(alert) = alerts.iter_mut().find(|a| a.id == id) else {
                 return Ok(None);
             };
+            let earlier_note = alert.acknowledged.take().and_then(|earlier| earlier.note);
             alert.acknowledged = Some(Acknowledgement {
                 who: who.to_owned(),
                 at_ms: now_ms,
-                note: note.map(str::to_owned),
+                note: note.map(str::to_owned).or(earlier_note),
             });
             alert.updated_at_ms = now_ms;
             database::save_alert(sql, alert)?;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::auth::Caller;
 use crate::context::{Api, Shared};
-use crate::extract::Params;
+use crate::extract::{NoParams, Params};
 use crate::problem::{Answer, Problem, ok, rfc3339};
 
 /// Query of `/alerts/active`.
@@ -120,7 +120,7 @@ fn message(alert: &Alert) -> String {
 /// Firing alerts in the oldest list shape.
 #[utoipa::path(get, path = "/alerts", tag = "alerts", security(("key" = ["read"])),
     responses((status = 200, description = "oldest list shape")))]
-pub(crate) async fn list(State(api): State<Shared>) -> Answer {
+pub(crate) async fn list(State(api): State<Shared>, _: Params<NoParams>) -> Answer {
     let firing = |alert: &&Alert| alert.state == AlertState::Firing;
     let alerts: Vec<Value> = api
         .context
@@ -145,12 +145,13 @@ fn oldest_object(alert: &Alert) -> Value {
     })
 }
 
-/// Body of an acknowledgement; both members are optional.
+/// Body of an acknowledgement; both members are optional, and so is the body.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 pub(crate) struct Acknowledgement {
-    /// Who has seen it; the name of the key if not given.
+    /// Who has seen it. Counts where no key names the caller (a loopback listener without keys); else the name of the key
+    /// is noted.
     who: Option<String>,
-    /// What they want to say.
+    /// What they want to say; without it an earlier note stays.
     note: Option<String>,
 }
 
@@ -173,7 +174,11 @@ pub(crate) async fn acknowledge(
         serde_json::from_slice(&body)
             .map_err(|error| Problem::bad_request("bad_body", error.to_string()))?
     };
-    let who = said.who.unwrap_or_else(|| caller.name().to_owned());
+    // A name that a key vouches for is worth more than one that anybody can send.
+    let who = match (&caller.0, said.who) {
+        (None, Some(who)) => who,
+        _ => caller.name().to_owned(),
+    };
     let (alerts, now_ms) = (api.context.alerts.clone(), api.now_ms());
     let work = move || alerts.acknowledge(AlertId(number), &who, said.note.as_deref(), now_ms);
     let alert = tokio::task::spawn_blocking(work)

@@ -22,6 +22,8 @@ pub(crate) struct Received {
 /// Bytes read and thrown away of a body that is too large. A client that still sends does not listen; dropping the
 /// connection on it would lose the answer that says why.
 const MAX_DISCARDED_BYTES: usize = 64 << 20;
+/// A client that pauses for as long has stopped to send, or never will.
+const MAX_DISCARD_PAUSE: Duration = Duration::from_secs(2);
 
 /// Reads a body of at most `server.max_body_bytes`.
 pub(crate) async fn receive(
@@ -35,6 +37,13 @@ pub(crate) async fn receive(
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        // Who waits for leave to send is told to keep it; asking for the body would grant it.
+        if !headers.contains_key(header::EXPECT) {
+            discard(body, timeout);
+        }
+        return Err(too_large(limit));
+    }
     let encoding = headers
         .get(header::CONTENT_ENCODING)
         .map(|value| value.to_str().unwrap_or("?").trim().to_owned());
@@ -55,7 +64,7 @@ pub(crate) async fn receive(
             )
             .retry_after_secs(1)
         })?;
-    let read = read_within(body, announced, limit);
+    let read = read_within(body, announced, limit, timeout);
     let bytes = tokio::time::timeout(timeout, read).await.map_err(|_| {
         let detail = format!(
             "the body did not arrive within {} s; send smaller batches",
@@ -77,14 +86,9 @@ async fn read_within(
     mut body: Body,
     announced: Option<usize>,
     limit: usize,
+    timeout: Duration,
 ) -> Result<Bytes, Problem> {
-    let mut is_too_large = announced.is_some_and(|length| length > limit);
-    let mut bytes = BytesMut::with_capacity(if is_too_large {
-        0
-    } else {
-        announced.unwrap_or(0)
-    });
-    let mut discarded = 0;
+    let mut bytes = BytesMut::with_capacity(announced.unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             Problem::bad_request("incomplete_body", "the body ended before its length")
@@ -92,26 +96,36 @@ async fn read_within(
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if is_too_large || bytes.len() + data.len() > limit {
-            is_too_large = true;
-            bytes = BytesMut::new();
-            discarded += data.len();
-            if discarded > MAX_DISCARDED_BYTES {
-                break;
-            }
-        } else {
-            bytes.extend_from_slice(&data);
+        if bytes.len() + data.len() > limit {
+            discard(body, timeout);
+            return Err(too_large(limit));
         }
-    }
-    if is_too_large {
-        return Err(too_large(limit));
+        bytes.extend_from_slice(&data);
     }
     Ok(bytes.freeze())
+}
+
+/// Reads the rest of a body into nothing while the answer is on its way. The connection lives as long as its body is read.
+fn discard(mut body: Body, timeout: Duration) {
+    let rest = async move {
+        let mut discarded = 0;
+        while discarded <= MAX_DISCARDED_BYTES
+            && let Ok(Some(Ok(frame))) = tokio::time::timeout(MAX_DISCARD_PAUSE, body.frame()).await
+        {
+            discarded += frame.data_ref().map_or(0, Bytes::len);
+        }
+    };
+    tokio::spawn(tokio::time::timeout(timeout, rest));
 }
 
 fn too_large(limit: usize) -> Problem {
     let detail = format!(
         "the body is larger than {limit} bytes; send smaller batches, or raise `server.max_body_bytes`"
     );
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail).with("limit_bytes", limit)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+        .with("limit_bytes", limit)
+        .header(
+            header::CONNECTION,
+            header::HeaderValue::from_static("close"),
+        )
 }

@@ -68,6 +68,17 @@ async fn scopes_decide() {
 }
 
 #[tokio::test]
+async fn acknowledgements_bear_the_name_of_the_key() {
+    let daemon = Daemon::new();
+    daemon.fire_an_alert();
+    let admin = key(&daemon, &[Scope::Admin]);
+    let request = Request::post("/alerts/1/ack").header("x-api-key", admin);
+    let body = serde_json::json!({"who": "somebody else"}).to_string();
+    let (_, answer) = read(send(&daemon.router(), request, body).await).await;
+    assert_eq!(answer["alert"]["acknowledged"]["who"], "test", "{answer}");
+}
+
+#[tokio::test]
 async fn open_paths_need_no_key() {
     let daemon = Daemon::new();
     key(&daemon, &[Scope::Admin]);

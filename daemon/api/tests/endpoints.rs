@@ -31,7 +31,19 @@ async fn statuses() {
         ("GET /predictions/current?metrics=nothing", 400),
         ("GET /predictions/current?limit=0", 400),
         ("GET /predictions/current?limit=many", 400),
+        ("GET /predictions/current?limit=", 400),
+        ("GET /predictions/current?servers=ok", 400),
+        ("GET /predictions/current?foo=bar", 400),
+        ("GET /predictions/current?server=db-1&server=web-1", 400),
+        ("GET /predictions/current?cursor=abc", 400),
         ("GET /predictions/db-1", 200),
+        ("GET /predictions/db-1?metrics=mem_used_pct", 200),
+        ("GET /predictions/db-1?metrics=nope", 400),
+        ("GET /predictions/db-1?foo=1", 400),
+        ("POST /predictions/db-1?metrics=nope", 400),
+        ("GET /predictions?limit=2", 400),
+        ("GET /alerts?foo=1", 400),
+        ("GET /alerts/active?foo=1", 400),
         ("GET /predictions/nobody", 404),
         ("GET /predictions/a%00b", 400),
         ("POST /predictions/db-1", 200),
@@ -201,6 +213,49 @@ async fn filters_narrow_and_pages_follow() {
 }
 
 #[tokio::test]
+async fn a_query_that_is_not_understood_is_explained() {
+    let daemon = Daemon::new();
+    let router = daemon.router();
+    for (path, code, detail) in [
+        (
+            "/predictions/current?servers=ok",
+            "unknown_parameter",
+            "there is no parameter `servers`; there are server, profile, level, metrics, limit, cursor",
+        ),
+        (
+            "/predictions?limit=2",
+            "unknown_parameter",
+            "there is no parameter `limit`; this takes none",
+        ),
+        (
+            "/predictions/current?limit=x",
+            "bad_query",
+            "`limit` is `x`; a whole number of at least 1 is needed",
+        ),
+        (
+            "/alerts/active?state=all&state=all",
+            "bad_query",
+            "the parameter `state` is given more than once",
+        ),
+        (
+            "/predictions/current?cursor=abc",
+            "bad_cursor",
+            "`cursor` must be `metadata.next_cursor` of the answer before; begin again without it",
+        ),
+    ] {
+        let (status, answer) = get(&router, path).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(
+            (&answer["code"], &answer["detail"]),
+            (&json!(code), &json!(detail)),
+            "{path}"
+        );
+    }
+    let (_, answer) = get(&router, "/predictions/db-1?metrics=mem_used_pct").await;
+    assert!(answer["mem_used_pct"].is_object() && answer.get("cpu_user_pct").is_none());
+}
+
+#[tokio::test]
 async fn an_empty_fleet_is_no_error() {
     let daemon = Daemon::new();
     daemon.fleet.rcu(|fleet| argus_fleet::Fleet {
@@ -288,6 +343,14 @@ async fn alerts_are_listed_and_acknowledged() {
     assert_eq!(answer["alert"]["acknowledged"]["who"], "ann");
     let (status, _) = post(&router, "/alerts/1/ack", "{").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
+
+    let (_, answer) = post(&router, "/alerts/1/ack", "").await;
+    let acknowledged = &answer["alert"]["acknowledged"];
+    assert_eq!(
+        (&acknowledged["who"], &acknowledged["note"]),
+        (&json!("anonymous"), &json!("looking")),
+        "the note stays"
+    );
 }
 
 #[tokio::test]

@@ -194,6 +194,31 @@ async fn slow_bodies_get_408() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_length_over_the_limit_is_refused_before_the_body_comes() {
+    let mut daemon = Daemon::new();
+    daemon.config.max_body_bytes = 10_000;
+    let served = serve(&daemon).await;
+    for expect in ["", "Expect: 100-continue\r\n"] {
+        let request = format!(
+            "POST /feed HTTP/1.1\r\nHost: localhost\r\n{expect}Content-Length: 10001\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(served.address).await.expect("connected");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut start = [0; 12];
+        tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut start))
+            .await
+            .expect("at once")
+            .expect("read");
+        assert_eq!(&start, b"HTTP/1.1 413");
+        let mut rest = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest))
+            .await
+            .expect("the connection is closed soon")
+            .expect("read");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_body_over_the_limit_gets_its_answer() {
     let mut daemon = Daemon::new();
     daemon.config.max_body_bytes = 10_000;

@@ -38,15 +38,16 @@ pub(crate) fn parse_time(value: &Value) -> Result<ParsedTime, &'static str> {
 const ALLOWED: &str = "RFC 3339 text such as 2026-01-31T12:00:00Z, or a number of epoch seconds or milliseconds, is needed";
 
 fn parse_text(text: &str) -> Result<ParsedTime, &'static str> {
-    if let Ok(timestamp) = text.parse::<Timestamp>() {
+    if is_decimal(text) {
+        return parse_number(text.parse().map_err(|_| ALLOWED)?);
+    }
+    // The library reads much of ISO 8601: bare dates, no seconds, no colons. Which of these a sender means is a guess.
+    if zone(text).ok_or(ALLOWED)? {
+        let timestamp = text.parse::<Timestamp>().map_err(|_| ALLOWED)?;
         return Ok(ParsedTime {
             ms: timestamp.as_millisecond(),
             zoneless: false,
         });
-    }
-    // A bare date parses as midnight too, but an observation has a time of day.
-    if !text.contains(':') {
-        return Err(ALLOWED);
     }
     let civil = text.parse::<DateTime>().map_err(|_| ALLOWED)?;
     let timestamp = Offset::UTC.to_timestamp(civil).map_err(|_| ALLOWED)?;
@@ -54,6 +55,47 @@ fn parse_text(text: &str) -> Result<ParsedTime, &'static str> {
         ms: timestamp.as_millisecond(),
         zoneless: true,
     })
+}
+
+/// Digits, perhaps with a sign and a fraction: log shippers with templates send numbers so.
+fn is_decimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    [whole, fraction]
+        .iter()
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether a time written as RFC 3339 has it, `2026-01-31T12:00:00`, perhaps with a fraction, ends with a zone; `None` where
+/// it is written otherwise. That day and hour exist is for the library to say.
+fn zone(text: &str) -> Option<bool> {
+    let (head, tail) = text.split_at_checked(19)?;
+    let is_written = |text: &str, form: &str| {
+        text.len() == form.len()
+            && text
+                .bytes()
+                .zip(form.bytes())
+                .all(|(byte, form)| match form {
+                    b'0' => byte.is_ascii_digit(),
+                    b'T' => matches!(byte, b'T' | b't' | b' '),
+                    other => byte == other,
+                })
+    };
+    let tail = match tail.strip_prefix('.') {
+        Some(fraction) => {
+            let rest = fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            (rest.len() < fraction.len()).then_some(rest)?
+        }
+        None => tail,
+    };
+    let is_offset =
+        |offset: &str| is_written(offset, "00:00") && offset[..2] <= *"23" && offset[3..] <= *"59";
+    let has_zone = match tail {
+        "" => false,
+        "Z" | "z" => true,
+        _ => is_offset(tail.strip_prefix(['+', '-'])?).then_some(true)?,
+    };
+    is_written(head, "0000-00-00T00:00:00").then_some(has_zone)
 }
 
 fn parse_number(number: f64) -> Result<ParsedTime, &'static str> {
@@ -110,14 +152,34 @@ mod tests {
             json!("2026-11-21 12:02:05"),
             Some((1_795_262_525_000, true)),
         );
+        check(
+            json!("2026-11-21 17:32:05+05:30"),
+            Some((1_795_262_525_000, false)),
+        );
         for bad in [
             "",
             "now",
             "2026-11-21",
             "12:00",
             "2026-13-01T00:00:00Z",
-            "1795262525",
             "2026-02-30T00:00:00",
+            "2026-02-30T00:00:00Z",
+            "20261121T180000Z",
+            "2026-11-21T18:00",
+            "2026-11-21T18:00Z",
+            "2026-11-21T18:00:00+0530",
+            "2026-11-21T18:00:00+05",
+            "2026-11-21T18:00:00+24:00",
+            "2026-11-21T18:00:00+05:60",
+            "2026-11-21T18:00:00.Z",
+            "2026-11-21T18:00:00,5Z",
+            "2026-11-21T18:00:00Z[UTC]",
+            "2026-11-21T18:00:0é",
+            "+1795262525",
+            "1795262525.",
+            "1e9",
+            ".5",
+            "-",
         ] {
             check(json!(bad), None);
         }
@@ -134,12 +196,17 @@ mod tests {
         check(json!(100_000_000_000_i64), Some((100_000_000_000, false)));
         check(json!(99_999_999_999_i64), Some((99_999_999_999_000, false)));
         check(json!(0), Some((0, false)));
+        check(json!("1795288529"), Some((1_795_288_529_000, false)));
+        check(json!("1795288529000"), Some((1_795_288_529_000, false)));
+        check(json!("1795288529.25"), Some((1_795_288_529_250, false)));
     }
 
     #[test]
     fn out_of_bounds_and_other_types() {
         for bad in [
             json!(-1),
+            json!("-1"),
+            json!("9".repeat(400)),
             json!(u64::MAX),
             json!(i64::MIN),
             json!(1e300),

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::display::{cpu_used, current};
 use crate::context::Shared;
+use crate::extract::{NoParams, Params};
 use crate::problem::{Answer, ok, rfc3339};
 
 /// One entry per server: CPU and memory now and at the end of the horizon.
 #[utoipa::path(get, path = "/predictions", tag = "predictions", security(("key" = ["read"])), responses(
     (status = 200, description = "oldest list shape"),
     (status = 503, description = "no model", body = crate::shapes::ProblemDocument)))]
-pub(crate) async fn list(State(api): State<Shared>) -> Answer {
+pub(crate) async fn list(State(api): State<Shared>, _: Params<NoParams>) -> Answer {
     let fleet = api.predicting_fleet()?;
     let schema = &api.context.schema;
     let predictions: Vec<Value> = fleet

@@ -8,10 +8,11 @@ mod query;
 mod render;
 
 pub(crate) use list::{__path_list, list};
-pub(crate) use query::{Query, Selection};
+pub(crate) use query::{OneQuery, Query, Selection};
 pub(crate) use render::Age;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use argus_fleet::{EntityState, Fleet, ForecastState};
 use argus_schema::EntityName;
@@ -39,6 +40,7 @@ use render::{Parts, freshness, members, write_json};
 pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Query>) -> Answer {
     let selection = query.understand(&api.context.schema)?;
     let fleet = api.predicting_fleet()?;
+    selection.check_cursor(&fleet)?;
     let chunks = tokio::task::spawn_blocking(move || document(&api, &fleet, &selection))
         .await
         .map_err(Problem::internal)?;
@@ -55,30 +57,42 @@ pub(crate) async fn current(State(api): State<Shared>, Params(query): Params<Que
 
 /// The newest forecast of one server.
 #[utoipa::path(get, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
-    params(("server" = String, Path, description = "full name of the server")),
+    params(("server" = String, Path, description = "full name of the server"), OneQuery),
     responses(
         (status = 200, description = "its prediction", body = crate::shapes::ServerPrediction),
+        (status = 400, description = "unknown filter", body = crate::shapes::ProblemDocument),
         (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument),
         (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
-pub(crate) async fn one(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
+pub(crate) async fn one(
+    State(api): State<Shared>,
+    ServerName(name): ServerName,
+    Params(query): Params<OneQuery>,
+) -> Answer {
+    let parts = query.understand(&api.context.schema)?;
     let fleet = api.predicting_fleet()?;
     let entity = fleet
         .entities
         .get(&name)
         .ok_or_else(|| unknown_server(&name))?;
-    let text = api.cache.members(&api.context.schema, entity);
+    let text = members_of(&api, entity, &parts);
     Ok(entity_response(&api, &fleet, entity, &text))
 }
 
 /// A forecast of one server made now from its closed steps. It never counts as a strike.
 #[utoipa::path(post, path = "/predictions/{server}", tag = "predictions", security(("key" = ["read"])),
-    params(("server" = String, Path, description = "full name of the server")),
+    params(("server" = String, Path, description = "full name of the server"), OneQuery),
     responses(
         (status = 200, description = "its prediction", body = crate::shapes::ServerPrediction),
+        (status = 400, description = "unknown filter", body = crate::shapes::ProblemDocument),
         (status = 404, description = "unknown server", body = crate::shapes::ProblemDocument),
         (status = 409, description = "too little data yet", body = crate::shapes::ProblemDocument),
         (status = 503, description = "no model is loaded; says why", body = crate::shapes::ProblemDocument)))]
-pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName) -> Answer {
+pub(crate) async fn now(
+    State(api): State<Shared>,
+    ServerName(name): ServerName,
+    Params(query): Params<OneQuery>,
+) -> Answer {
+    let parts = query.understand(&api.context.schema)?;
     let (forecast, risk) = api
         .context
         .control
@@ -106,7 +120,7 @@ pub(crate) async fn now(State(api): State<Shared>, ServerName(name): ServerName)
         risk: Some(risk),
         ..published.as_ref().clone()
     };
-    let text = members(&api.context.schema, &entity, &Parts::default());
+    let text = members(&api.context.schema, &entity, &parts);
     Ok(entity_response(&api, &fleet, &entity, &text))
 }
 
@@ -116,6 +130,14 @@ fn unknown_server(name: &EntityName) -> Problem {
         format!("no server `{name}` is known; `/servers` lists all"),
     )
     .with("server", name.as_str())
+}
+
+/// The wanted members; all of them are shared with other readers.
+fn members_of(api: &Api, entity: &Arc<EntityState>, parts: &Parts) -> Bytes {
+    match parts.metrics {
+        None => api.cache.members(&api.context.schema, entity),
+        Some(_) => Bytes::from(members(&api.context.schema, entity, parts)),
+    }
 }
 
 fn entity_response(api: &Api, fleet: &Fleet, entity: &EntityState, members: &[u8]) -> Response {
@@ -165,11 +187,7 @@ pub(crate) fn document(api: &Api, fleet: &Fleet, selection: &Selection) -> Vec<B
         freshness(&mut head, Age::new(newest_ms, now_ms, fleet.step_secs));
         head.push(b',');
         chunks.push(Bytes::from(head));
-        let text = match selection.parts.metrics {
-            None => api.cache.members(&api.context.schema, entity),
-            Some(_) => Bytes::from(members(&api.context.schema, entity, &selection.parts)),
-        };
-        chunks.push(text);
+        chunks.push(members_of(api, entity, &selection.parts));
         chunks.push(Bytes::from_static(b"}"));
     }
     chunks.push(Bytes::from(tail(

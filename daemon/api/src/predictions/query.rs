@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use argus_fleet::{EntityState, Fleet, Level};
 use argus_schema::{EntityName, Schema};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
+use serde_json::Value;
 
 use super::render::Parts;
 use crate::problem::Problem;
@@ -23,9 +24,42 @@ pub(crate) struct Query {
     /// Names of metrics; others are left out of the answer.
     pub metrics: Option<String>,
     /// Most servers in the answer.
+    #[serde(default, deserialize_with = "whole_number")]
     pub limit: Option<usize>,
     /// `metadata.next_cursor` of the answer before.
     pub cursor: Option<String>,
+}
+
+/// Query of `/predictions/{server}`.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OneQuery {
+    /// Names of metrics, separated by commas; others are left out of the answer.
+    metrics: Option<String>,
+}
+
+impl OneQuery {
+    pub fn understand(&self, schema: &Schema) -> Result<Parts, Problem> {
+        columns(schema, self.metrics.as_deref()).map(|metrics| Parts { metrics })
+    }
+}
+
+/// A number in JSON, or its text in a query string.
+fn whole_number<'de, D: Deserializer<'de>>(value: D) -> Result<Option<usize>, D::Error> {
+    let number = match Value::deserialize(value)? {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.parse().map_err(|_| text),
+        other => other
+            .as_u64()
+            .and_then(|number| usize::try_from(number).ok())
+            .ok_or_else(|| other.to_string()),
+    };
+    number.map(Some).map_err(|text| {
+        let shown: String = text.chars().take(40).collect();
+        de::Error::custom(format_args!(
+            "`limit` is `{shown}`; a whole number of at least 1 is needed"
+        ))
+    })
 }
 
 /// A query that was understood.
@@ -48,18 +82,14 @@ pub(crate) struct Page {
 
 impl Query {
     pub fn understand(&self, schema: &Schema) -> Result<Selection, Problem> {
-        let list = |text: &Option<String>| -> Option<Vec<String>> {
-            text.as_ref()
-                .map(|t| t.split(',').map(|item| item.trim().to_owned()).collect())
-        };
-        let profiles = list(&self.profile)
+        let profiles = list(self.profile.as_deref())
             .map(|ids| {
                 ids.iter()
                     .map(|id| profile_code(schema, id))
                     .collect::<Result<Vec<_>, _>>()
             })
             .transpose()?;
-        let levels = list(&self.level)
+        let levels = list(self.level.as_deref())
             .map(|names| {
                 names
                     .iter()
@@ -67,14 +97,7 @@ impl Query {
                     .collect::<Result<Vec<_>, _>>()
             })
             .transpose()?;
-        let metrics = list(&self.metrics)
-            .map(|names| {
-                names
-                    .iter()
-                    .map(|name| column(schema, name))
-                    .collect::<Result<Vec<_>, _>>()
-            })
-            .transpose()?;
+        let metrics = columns(schema, self.metrics.as_deref())?;
         if self.limit == Some(0) {
             return Err(Problem::bad_request(
                 "bad_limit",
@@ -86,13 +109,8 @@ impl Query {
             .as_deref()
             .map(EntityName::new)
             .transpose()
-            .map_err(|_| {
-                Problem::bad_request(
-                    "bad_cursor",
-                    "`cursor` must be `metadata.next_cursor` of the answer before",
-                )
-            })?;
-        let servers = list(&self.server);
+            .map_err(|_| bad_cursor())?;
+        let servers = list(self.server.as_deref());
         Ok(Selection {
             servers,
             profiles,
@@ -102,6 +120,16 @@ impl Query {
             parts: Parts { metrics },
         })
     }
+}
+
+fn bad_cursor() -> Problem {
+    let detail =
+        "`cursor` must be `metadata.next_cursor` of the answer before; begin again without it";
+    Problem::bad_request("bad_cursor", detail)
+}
+
+fn list(text: Option<&str>) -> Option<Vec<String>> {
+    text.map(|text| text.split(',').map(|item| item.trim().to_owned()).collect())
 }
 
 fn profile_code(schema: &Schema, id: &str) -> Result<u8, Problem> {
@@ -135,6 +163,12 @@ fn level_of(name: &str) -> Result<Level, Problem> {
             format!("there is no level `{name}`; there are critical, warning, degraded, healthy");
         Problem::bad_request("unknown_level", detail)
     })
+}
+
+fn columns(schema: &Schema, names: Option<&str>) -> Result<Option<Vec<usize>>, Problem> {
+    list(names)
+        .map(|names| names.iter().map(|name| column(schema, name)).collect())
+        .transpose()
 }
 
 fn column(schema: &Schema, name: &str) -> Result<usize, Problem> {
@@ -171,6 +205,14 @@ impl Selection {
                 .as_ref()
                 .is_none_or(|codes| codes.contains(&entity.profile))
             && self.levels.as_ref().is_none_or(is_level)
+    }
+
+    /// Refuses a cursor that no page of this fleet ends with.
+    pub fn check_cursor(&self, fleet: &Fleet) -> Result<(), Problem> {
+        match &self.after {
+            Some(name) if !fleet.entities.contains_key(name) => Err(bad_cursor()),
+            _ => Ok(()),
+        }
     }
 
     /// The wanted entities in the order of their names, one page of them.

@@ -134,16 +134,31 @@ fn bad_numbers() {
         (
             json!(-0.5),
             RejectCode::OutOfRange,
-            "`load` is -0.5 (it means `load_average`); 0 to 3.4028235e38 is allowed",
+            "`load` is -0.5 (it means `load_average`); 0 to 1000000 is allowed",
         ),
         (
             json!(1e39),
             RejectCode::OutOfRange,
-            "`load` is 1e+39 (it means `load_average`); 0 to 3.4028235e38 is allowed",
+            "`load` is 1e+39 (it means `load_average`); 0 to 1000000 is allowed",
         ),
     ];
     for (value, code, message) in cases {
         check_rejected(with(json!({"load": value})), code, Some("load"), message);
+    }
+    for (metric, allowed) in [
+        ("net_in_mb_s", "0 to 1000000 MB/s"),
+        ("net_out_mb_s", "0 to 1000000 MB/s"),
+        ("back_close_wait", "0 to 10000000 count"),
+        ("front_close_wait", "0 to 10000000 count"),
+        ("load_average", "0 to 1000000"),
+        ("uptime_days", "0 to 36500 days"),
+    ] {
+        check_rejected(
+            with(json!({metric: 3e38})),
+            RejectCode::OutOfRange,
+            Some(metric),
+            &format!("`{metric}` is 3e+38; {allowed} is allowed"),
+        );
     }
     check_rejected(
         with(json!({"cpu_user_pct": 6540})),
