@@ -2,7 +2,7 @@
 # How the shipped model is made: three public traces, and a synthetic fleet for the metrics that they lack.
 # usage: models/pretrained/train.sh TRACES OUTPUT
 # TRACES holds jumpstarter.parquet, bitbrains.parquet, smd.parquet, and beside each the origins that it is scored at.
-# Rows from a trace's validation start on are never learned from. Half an hour on one core.
+# Rows from a trace's validation start on are never learned from. A quarter of an hour on one core.
 set -euo pipefail
 traces=${1:?folder with the traces} output=${2:?folder for the model directory}
 
@@ -13,5 +13,5 @@ exec "$(dirname "$0")/../../target/release/argus" train \
     --input "$traces/smd.parquet" --validation-start smd=2020-01-24 --share smd=0.1 \
     --synthetic-servers 28 --synthetic-days 21 --synthetic-seed 7 --share synthetic=0.25 \
     --hidden-size 32 --attention-heads 4 --continuous-size 8 --dropout 0 --lag 288 \
-    --seed 42 --max-steps 2600 --batch-windows 32 --validate-every 200 \
+    --seed 42 --max-steps 1500 --batch-windows 32 --validate-every 250 \
     --output "$output"
