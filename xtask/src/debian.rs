@@ -15,17 +15,6 @@ pub fn is_debian() -> bool {
     process::find_program("apt-get").is_some() && process::find_program("dpkg-deb").is_some()
 }
 
-/// Whether all of these packages are installed.
-pub fn are_installed(packages: &[&str]) -> bool {
-    packages.iter().all(|package| {
-        let mut query = process::command("dpkg-query");
-        query.args(["--show", "--showformat=${db:Status-Status}", package]);
-        query
-            .output()
-            .is_ok_and(|output| output.stdout == b"installed")
-    })
-}
-
 /// Installs packages, as root or by sudo. Never removes another package for them.
 pub fn install(packages: &[&str]) -> Result<()> {
     let names = packages.join(" ");

@@ -6,18 +6,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::cargo::{self, Artifact};
-use crate::step;
-use crate::wasm::Compiler;
 use crate::workspace::Workspace;
+use crate::{step, wasm};
+use argus_wasm_toolchain::Toolchain;
 
 /// Builds every plugin of the workspace `plugins/` and puts each into `plugins/dist/`, named after its library.
-pub fn build(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+pub fn build(workspace: &Workspace, compiler: &Toolchain) -> Result<()> {
     let folder = workspace.plugins();
     if !folder.join("Cargo.toml").is_file() {
         step::note("there are no plugins in plugins/");
         return Ok(());
     }
-    let artifacts = cargo::build(compiler.build_command(&folder)?.arg("--workspace"))?;
+    let artifacts = cargo::build(wasm::build_command(compiler, &folder).arg("--workspace"))?;
     let dist = workspace.plugins_dist();
     fs::create_dir_all(&dist).with_context(|| format!("failed to create {}", dist.display()))?;
     let mut names = Vec::new();

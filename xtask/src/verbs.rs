@@ -9,9 +9,9 @@ use anyhow::Result;
 
 use crate::cli::{HELP, Options, Verb};
 use crate::lock::DepsLock;
-use crate::wasm::Compiler;
 use crate::workspace::Workspace;
 use crate::{cargo, libtorch, plugins, prerequisites, process, step, test_servers, wasm};
+use argus_wasm_toolchain::Toolchain;
 
 /// Does what the command line asked for.
 pub fn execute(verb: Verb) -> Result<()> {
@@ -40,14 +40,14 @@ pub fn execute(verb: Verb) -> Result<()> {
 }
 
 /// What every build needs.
-fn set_up(workspace: &Workspace, options: Options) -> Result<Compiler> {
+fn set_up(workspace: &Workspace, options: Options) -> Result<Toolchain> {
     prerequisites::require_cxx_compiler()?;
     let _lock = DepsLock::acquire(&workspace.deps())?;
     step::run("libtorch", || libtorch::set_up(workspace, options))?;
     step::run("WebAssembly compiler", || wasm::set_up(options.rustup))
 }
 
-fn build_plugins(workspace: &Workspace, compiler: &Compiler) -> Result<()> {
+fn build_plugins(workspace: &Workspace, compiler: &Toolchain) -> Result<()> {
     step::run("plugins", || plugins::build(workspace, compiler))
 }
 
@@ -71,7 +71,7 @@ fn run(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Resul
     Err(process::start_error(&daemon, error))
 }
 
-fn test(workspace: &Workspace, compiler: &Compiler, arguments: &[OsString]) -> Result<()> {
+fn test(workspace: &Workspace, compiler: &Toolchain, arguments: &[OsString]) -> Result<()> {
     build_plugins(workspace, compiler)?;
     let servers = step::run("test servers", || {
         let _lock = DepsLock::acquire(&workspace.deps())?;
