@@ -10,19 +10,26 @@ pub struct Notification {
     pub id: String,
     /// The alert: the same for all notifications of one entity and condition, as long as the alert lives.
     pub fingerprint: String,
-    /// `firing`, `refresh` (still firing), `severity_changed` (still firing), `resolved`, or `test`
-    /// (an operator tries the sink). Treat a word you do not know as `refresh`.
+    /// `firing`, `refresh` (still firing), `severity_changed` (still firing), `acknowledged` (still firing, but
+    /// somebody has taken it on), `resolved`, or `test` (an operator tries the sink). Treat a word you do not know as
+    /// `refresh`.
     pub event: String,
     /// What the alert is worth: `critical`, `warning` or `degraded`. A change is told as `severity_changed`.
     pub severity: String,
     /// The entity's risk level now: `critical`, `warning`, `degraded` or `healthy`.
     pub level: String,
+    /// The entity's risk score now, 0 to 100.
+    pub risk_score: Option<f64>,
+    /// What the entity is: `server` or `endpoint`.
+    pub entity_kind: String,
     /// Whose alert it is, e.g. a server's name.
     pub entity: String,
     /// The entity's profile, e.g. `database`.
     pub profile: String,
     /// The metric that breaches, e.g. `cpu_user_pct`; none for a condition on the whole entity.
     pub metric: Option<String>,
+    /// The metric's unit, e.g. `%`.
+    pub unit: Option<String>,
     /// The limit that is, or will be, crossed, in the metric's unit.
     pub threshold: Option<f64>,
     /// Probability of the breach within the horizon, 0 to 1.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::bindings::argus::plugin::types::{Error as ReportedError, Pair};
-use crate::bindings::exports::argus::plugin::delivery;
+use crate::bindings::sink::exports::argus::plugin::delivery;
 use crate::clock::Clock;
 use crate::engine::EPOCH_TICK;
 use crate::errors::Failure;
@@ -294,9 +294,12 @@ fn to_wit(from: &SinkNotification) -> delivery::Notification {
         event: text(&from.event),
         severity: text(&from.severity),
         level: text(&from.level),
+        risk_score: from.risk_score,
+        entity_kind: text(&from.entity_kind),
         entity: text(&from.entity),
         profile: text(&from.profile),
         metric: optional(&from.metric),
+        unit: optional(&from.unit),
         threshold: from.threshold,
         probability: from.probability,
         current_value: from.current_value,

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use crate::bindings::SinkPre;
+use crate::bindings::sink::SinkPre;
 use crate::cache::Cache;
 use crate::call::CallState;
 use crate::config::{Limits, PluginSpec};

@@ -14,12 +14,18 @@ pub struct SinkNotification {
     pub severity: String,
     /// The entity's risk level now.
     pub level: String,
+    /// The entity's risk score now, 0 to 100.
+    pub risk_score: Option<f64>,
+    /// What the entity is: `server` or `endpoint`.
+    pub entity_kind: String,
     /// Whose alert it is.
     pub entity: String,
     /// The entity's profile.
     pub profile: String,
     /// The metric that breaches; none for a condition on the whole entity.
     pub metric: Option<String>,
+    /// The metric's unit, e.g. `%`.
+    pub unit: Option<String>,
     /// The limit, in the metric's unit.
     pub threshold: Option<f64>,
     /// Probability of the breach within the horizon, 0 to 1.
@@ -53,6 +59,7 @@ impl SinkNotification {
             event: "test".into(),
             severity: "warning".into(),
             level: "healthy".into(),
+            entity_kind: "server".into(),
             entity: "argus-test".into(),
             profile: "generic".into(),
             started_at_ms: now_ms,
