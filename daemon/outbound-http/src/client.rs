@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,12 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as PooledClient;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::connect::{Connector, Proxy, ProxyFailure};
 use crate::errors::{BuildError, SendError};
 use crate::policy::{AddressPolicy, parse_literal};
-use crate::resolver::{ResolveFailure, VettingResolver};
+use crate::resolver::{Resolve, ResolveFailure, SystemResolver, VettingResolver};
 use crate::tls;
 
 /// How a client behaves; [`ClientConfig::default`] suits one target of a plugin.
@@ -26,8 +27,12 @@ use crate::tls;
 pub struct ClientConfig {
     /// Where it may connect to.
     pub addresses: AddressPolicy,
+    /// Who knows the addresses of names.
+    pub names: Arc<dyn Resolve>,
     /// PEM file with certificate authorities to trust beside the built-in ones.
     pub extra_authorities: Option<PathBuf>,
+    /// The proxy to go through. The environment's `HTTPS_PROXY` and the like are not looked at.
+    pub proxy: Option<Proxy>,
     /// Longest wait for a TCP connection (part of the request's deadline).
     pub connect_timeout: Duration,
     /// How long an idle connection is kept for the next request.
@@ -40,7 +45,9 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             addresses: AddressPolicy::Public,
+            names: Arc::new(SystemResolver::default()),
             extra_authorities: None,
+            proxy: None,
             connect_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(60),
             max_idle_per_host: 4,
@@ -103,7 +110,7 @@ impl Response {
 /// A pool of connections under one address policy. Cloning shares the pool. Needs a tokio runtime when sending.
 #[derive(Clone)]
 pub struct Client {
-    pool: PooledClient<HttpsConnector<HttpConnector<VettingResolver>>, Full<Bytes>>,
+    pool: PooledClient<HttpsConnector<Connector>, Full<Bytes>>,
     addresses: AddressPolicy,
 }
 
@@ -123,13 +130,15 @@ impl Client {
     /// A client with settings.
     pub fn new(config: &ClientConfig) -> Result<Self, BuildError> {
         let tls = tls::client_config(config.extra_authorities.as_deref())?;
-        let mut connector = HttpConnector::new_with_resolver(VettingResolver {
+        let names = VettingResolver {
             policy: config.addresses,
-        });
-        // The TLS layer above decides by scheme.
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(config.connect_timeout));
+            names: Arc::clone(&config.names),
+        };
+        let proxy = config.proxy.clone();
+        if let Some(proxy) = &proxy {
+            check_proxy(&proxy.url)?;
+        }
+        let connector = Connector::new(names, proxy, config.connect_timeout);
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
@@ -259,6 +268,15 @@ impl Client {
     }
 }
 
+fn check_proxy(url: &Uri) -> Result<(), BuildError> {
+    let plain = url.scheme() == Some(&Scheme::HTTP) && url.host().is_some_and(|h| !h.is_empty());
+    let bare = url.path() == "/" && url.query().is_none();
+    match url.authority() {
+        Some(authority) if plain && bare && !authority.as_str().contains('@') => Ok(()),
+        _ => Err(BuildError::Proxy),
+    }
+}
+
 /// Finds what went wrong in the chain of causes; hyper's own texts hold no URL.
 fn explain(error: &hyper_util::client::legacy::Error, host: &str) -> SendError {
     let host = host.to_owned();
@@ -278,6 +296,10 @@ fn explain(error: &hyper_util::client::legacy::Error, host: &str) -> SendError {
                 };
             }
             None => {}
+        }
+        if let Some(ProxyFailure(reason)) = current.downcast_ref::<ProxyFailure>() {
+            let reason = reason.clone();
+            return SendError::Proxy { host, reason };
         }
         if let Some(tls) = current.downcast_ref::<rustls::Error>() {
             return SendError::Tls {

@@ -17,6 +17,9 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The proxy's URL cannot be used.
+    #[error("use the proxy: its URL must be http://HOST:PORT, without credentials, path or query")]
+    Proxy,
     /// The TLS library refused the settings.
     #[error("set up TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -91,6 +94,14 @@ pub enum SendError {
         /// What the operating system said.
         reason: String,
     },
+    /// The proxy cannot be reached, or refuses.
+    #[error("reach {host} through the proxy: {reason}")]
+    Proxy {
+        /// Host and port of the target.
+        host: String,
+        /// What the proxy said.
+        reason: String,
+    },
     /// The TLS handshake failed.
     #[error("agree on TLS with {host}: {reason}")]
     Tls {
@@ -132,6 +143,7 @@ impl SendError {
             self,
             SendError::Resolve { .. }
                 | SendError::Connect { .. }
+                | SendError::Proxy { .. }
                 | SendError::Tls { .. }
                 | SendError::TimedOut { .. }
                 | SendError::Protocol { .. }
@@ -147,6 +159,7 @@ impl SendError {
             SendError::AddressRefused { .. } => "address_refused",
             SendError::Resolve { .. } => "name_not_found",
             SendError::Connect { .. } => "connect_failed",
+            SendError::Proxy { .. } => "proxy_failed",
             SendError::Tls { .. } => "tls_failed",
             SendError::TimedOut { .. } => "timed_out",
             SendError::ResponseTooLarge { .. } => "response_too_large",

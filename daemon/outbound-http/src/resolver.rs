@@ -1,23 +1,78 @@
 //! Name resolution that lets only admitted addresses through.
+//!
+//! A connection is made to an address that was vetted here, by that address: nobody asks for the name a second time,
+//! so a name that changes its mind between the check and the connection gains nothing.
 
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread;
 use std::vec;
 
 use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::{Semaphore, oneshot};
 use tower::Service;
 
 use crate::policy::AddressPolicy;
 
-/// The system's resolver behind an [`AddressPolicy`].
-#[derive(Debug, Clone, Copy)]
+/// What a [`Resolve`] answers with, sooner or later.
+pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+
+/// From a host name to its addresses. Addresses need not be harmless: they are vetted by who asked.
+pub trait Resolve: fmt::Debug + Send + Sync {
+    /// All addresses of a name, best first. Called once for each new connection.
+    fn resolve(&self, name: &str) -> Resolving;
+}
+
+/// The operating system's resolver.
+///
+/// It blocks, and a dead name server makes it block for long. Lookups therefore run on threads of their own, few per
+/// resolver: give each target its own resolver, and one with a bad name holds up nobody else.
+#[derive(Debug, Clone)]
+pub struct SystemResolver {
+    lookups: Arc<Semaphore>,
+}
+
+/// Lookups of one resolver at the same time, abandoned ones included.
+const MAX_LOOKUPS: usize = 2;
+
+impl Default for SystemResolver {
+    fn default() -> Self {
+        Self {
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        }
+    }
+}
+
+impl Resolve for SystemResolver {
+    fn resolve(&self, name: &str) -> Resolving {
+        let (lookups, name) = (Arc::clone(&self.lookups), name.to_owned());
+        Box::pin(async move {
+            let permit = lookups.acquire_owned().await.map_err(io::Error::other)?;
+            let (answer, found) = oneshot::channel();
+            thread::Builder::new()
+                .name("argus-dns".to_owned())
+                .spawn(move || {
+                    let found = (name.as_str(), 0).to_socket_addrs();
+                    // Nobody waits any more where the request's deadline has passed.
+                    let _ = answer.send(found.map(|all| all.map(|a| a.ip()).collect()));
+                    drop(permit);
+                })?;
+            found.await.map_err(io::Error::other)?
+        })
+    }
+}
+
+/// A resolver behind an [`AddressPolicy`].
+#[derive(Debug, Clone)]
 pub(crate) struct VettingResolver {
     pub policy: AddressPolicy,
+    pub names: Arc<dyn Resolve>,
 }
 
 /// Why a name gave no usable address. Travels inside the connector's error and is found again by downcast.
@@ -38,6 +93,15 @@ impl fmt::Display for ResolveFailure {
 
 impl Error for ResolveFailure {}
 
+impl VettingResolver {
+    /// The admitted addresses of a name.
+    pub(crate) async fn vetted(&self, name: &str) -> Result<Vec<IpAddr>, ResolveFailure> {
+        let found = self.names.resolve(name).await;
+        let found = found.map_err(|e| ResolveFailure::NotFound(e.to_string()))?;
+        vet(self.policy, found)
+    }
+}
+
 impl Service<Name> for VettingResolver {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = ResolveFailure;
@@ -48,34 +112,24 @@ impl Service<Name> for VettingResolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let policy = self.policy;
+        let resolver = self.clone();
         Box::pin(async move {
-            let not_found = |e: io::Error| ResolveFailure::NotFound(e.to_string());
+            let vetted = resolver.vetted(name.as_str()).await?;
             // The port is set by the connector afterwards.
-            let found = tokio::net::lookup_host((name.as_str(), 0))
-                .await
-                .map_err(not_found)?;
-            vet(policy, found).map(Vec::into_iter)
+            let addresses: Vec<_> = vetted.into_iter().map(|a| SocketAddr::new(a, 0)).collect();
+            Ok(addresses.into_iter())
         })
     }
 }
 
 /// Keeps the admitted addresses. One that is refused does not spoil the others: only kept ones are ever connected to.
-fn vet(
-    policy: AddressPolicy,
-    found: impl Iterator<Item = SocketAddr>,
-) -> Result<Vec<SocketAddr>, ResolveFailure> {
+fn vet(policy: AddressPolicy, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, ResolveFailure> {
     let mut refused = None;
     let mut admitted = Vec::new();
     for address in found {
-        match policy.admit(address.ip()) {
+        match policy.admit(address) {
             Ok(()) => admitted.push(address),
-            Err(kind) => {
-                refused = Some(ResolveFailure::Refused {
-                    address: address.ip(),
-                    kind,
-                })
-            }
+            Err(kind) => refused = Some(ResolveFailure::Refused { address, kind }),
         }
     }
     match refused {
@@ -91,11 +145,19 @@ mod tests {
 
     #[test]
     fn a_mixed_answer_keeps_only_admitted_addresses() {
-        let found = ["10.0.0.1:0", "1.1.1.1:0", "[::1]:0"].map(|a| a.parse().expect("literal"));
-        let admitted = vet(AddressPolicy::Public, found.into_iter()).expect("one is public");
-        assert_eq!(admitted, ["1.1.1.1:0".parse().expect("literal")]);
-        let failure =
-            vet(AddressPolicy::Public, found[..1].iter().copied()).expect_err("none is public");
+        let found = ["10.0.0.1", "1.1.1.1", "::1"].map(|a| a.parse().expect("literal"));
+        let admitted = vet(AddressPolicy::Public, found.to_vec()).expect("one is public");
+        assert_eq!(admitted, ["1.1.1.1".parse::<IpAddr>().expect("literal")]);
+        let failure = vet(AddressPolicy::Public, found[..1].to_vec()).expect_err("none is public");
         assert_eq!(failure.to_string(), "address 10.0.0.1 is private");
+    }
+
+    #[tokio::test]
+    async fn the_system_knows_localhost() {
+        let found = SystemResolver::default()
+            .resolve("localhost")
+            .await
+            .expect("an answer");
+        assert!(!found.is_empty() && found.iter().all(IpAddr::is_loopback));
     }
 }
