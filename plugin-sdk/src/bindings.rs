@@ -3,12 +3,6 @@
 //!
 //! Types are generated once, in [`host`], and shared by the worlds. Off WebAssembly everything compiles too, so that
 //! tests use the same types; the functions themselves would panic there and are never called.
-#![expect(
-    missing_docs,
-    unsafe_code,
-    clippy::allow_attributes,
-    reason = "generated; the WIT is documented"
-)]
 
 /// Everything that any kind of plugin may import.
 pub mod host {
@@ -39,8 +33,8 @@ pub mod host {
 
 /// The world of one kind, with the host's types shared.
 macro_rules! world {
-    ($(#[$doc:meta])* $module:ident, $world:literal, $export:literal, $path:literal) => {
-        $(#[$doc])*
+    ($module:ident, $world:literal, $export:literal, $path:literal, { $($interface:literal: $shared:ident),* $(,)? }) => {
+        #[doc = concat!("World `", $world, "`.")]
         pub mod $module {
             wit_bindgen::generate!({
                 world: $world,
@@ -49,40 +43,56 @@ macro_rules! world {
                 export_macro_name: $export,
                 default_bindings_module: $path,
                 additional_derives: [PartialEq],
-                with: {
-                    "argus:plugin/types@0.1.0": crate::bindings::host::types,
-                    "argus:plugin/log@0.1.0": crate::bindings::host::log,
-                    "argus:plugin/clock@0.1.0": crate::bindings::host::clock,
-                    "argus:plugin/config@0.1.0": crate::bindings::host::config,
-                    "argus:plugin/state@0.1.0": crate::bindings::host::state,
-                    "argus:plugin/http@0.1.0": crate::bindings::host::http,
-                    "argus:plugin/connector@0.1.0": crate::bindings::host::connector,
-                    "argus:plugin/model@0.1.0": crate::bindings::host::model,
-                    "argus:plugin/metrics@0.1.0": crate::bindings::host::metrics,
-                    "argus:plugin/incidents@0.1.0": crate::bindings::host::incidents,
-                },
+                with: { $($interface: crate::bindings::host::$shared),* },
             });
         }
     };
 }
 
-world!(
-    /// World `sink`.
-    sink, "sink", "export_sink", "argus_plugin::bindings::sink"
-);
-world!(
-    /// World `source`.
-    source, "source", "export_source", "argus_plugin::bindings::source"
-);
-world!(
-    /// World `explainer`.
-    explainer, "explainer", "export_explainer", "argus_plugin::bindings::explainer"
-);
-world!(
-    /// World `remediation`.
-    remediation, "remediation", "export_remediation", "argus_plugin::bindings::remediation"
-);
-world!(
-    /// World `investigator`.
-    investigator, "investigator", "export_investigator", "argus_plugin::bindings::investigator"
-);
+world!(sink, "sink", "export_sink", "argus_plugin::bindings::sink", {
+    "argus:plugin/types@0.1.0": types,
+    "argus:plugin/log@0.1.0": log,
+    "argus:plugin/clock@0.1.0": clock,
+    "argus:plugin/config@0.1.0": config,
+    "argus:plugin/state@0.1.0": state,
+    "argus:plugin/http@0.1.0": http,
+});
+world!(source, "source", "export_source", "argus_plugin::bindings::source", {
+    "argus:plugin/types@0.1.0": types,
+    "argus:plugin/log@0.1.0": log,
+    "argus:plugin/clock@0.1.0": clock,
+    "argus:plugin/config@0.1.0": config,
+    "argus:plugin/state@0.1.0": state,
+    "argus:plugin/http@0.1.0": http,
+    "argus:plugin/connector@0.1.0": connector,
+});
+world!(explainer, "explainer", "export_explainer", "argus_plugin::bindings::explainer", {
+    "argus:plugin/types@0.1.0": types,
+    "argus:plugin/log@0.1.0": log,
+    "argus:plugin/clock@0.1.0": clock,
+    "argus:plugin/config@0.1.0": config,
+    "argus:plugin/state@0.1.0": state,
+    "argus:plugin/model@0.1.0": model,
+    "argus:plugin/metrics@0.1.0": metrics,
+    "argus:plugin/incidents@0.1.0": incidents,
+});
+world!(remediation, "remediation", "export_remediation", "argus_plugin::bindings::remediation", {
+    "argus:plugin/types@0.1.0": types,
+    "argus:plugin/log@0.1.0": log,
+    "argus:plugin/clock@0.1.0": clock,
+    "argus:plugin/config@0.1.0": config,
+    "argus:plugin/state@0.1.0": state,
+    "argus:plugin/http@0.1.0": http,
+    "argus:plugin/incidents@0.1.0": incidents,
+});
+world!(investigator, "investigator", "export_investigator", "argus_plugin::bindings::investigator", {
+    "argus:plugin/types@0.1.0": types,
+    "argus:plugin/log@0.1.0": log,
+    "argus:plugin/clock@0.1.0": clock,
+    "argus:plugin/config@0.1.0": config,
+    "argus:plugin/state@0.1.0": state,
+    "argus:plugin/http@0.1.0": http,
+    "argus:plugin/metrics@0.1.0": metrics,
+    "argus:plugin/incidents@0.1.0": incidents,
+    "argus:plugin/model@0.1.0": model,
+});

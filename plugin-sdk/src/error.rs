@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::bindings::host::types::Error as WitError;
+
 /// A failure, told to programs by its code and to people by its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
@@ -43,5 +45,25 @@ impl std::error::Error for Error {}
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::new("bad_json", error.to_string())
+    }
+}
+
+impl From<WitError> for Error {
+    fn from(error: WitError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+        }
+    }
+}
+
+impl From<Error> for WitError {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+            retryable: error.retryable,
+        }
     }
 }

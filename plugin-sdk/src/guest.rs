@@ -1,53 +1,38 @@
-//! The component side: generated bindings and the glue behind [`sink!`](crate::sink). Not for authors.
+//! The component's side: what a world's exports call. Not for authors.
 
+use std::marker::PhantomData;
 use std::panic::PanicHookInfo;
-use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
+use crate::bindings::host::types::Error as WitError;
+use crate::bindings::host::{config, log};
+use crate::bindings::{explainer, investigator, remediation, sink, source};
 use crate::error::Error;
-use crate::host::{Host, Level};
-use crate::http::{Request, Response};
-use crate::notification::Notification;
+use crate::explainer::{Explainer, Explanation, Subject};
+use crate::host::Host;
+use crate::incidents::Incident;
+use crate::investigator::{
+    Characterisation, Evidence, Excerpt, Facts, Fix, Hypothesis, Investigator, Precedent, Question,
+    Verdict,
+};
+use crate::pair::Pair;
+use crate::remediation::{Approval, Finding, Progress, Proposal, Remediation};
 use crate::settings;
-use crate::sink::{Receipt, Sink};
+use crate::sink::Sink;
+use crate::source::{Options, Source};
 
-/// Generated from `wit/`.
-#[expect(missing_docs, reason = "generated; the WIT is documented")]
-pub mod bindings {
-    wit_bindgen::generate!({
-        world: "sink",
-        path: "wit",
-        pub_export_macro: true,
-        export_macro_name: "export_sink",
-        default_bindings_module: "argus_plugin::guest::bindings",
-    });
-}
+use sink::exports::argus::plugin::delivery;
+use source::exports::argus::plugin::ingress;
 
-use bindings::argus::plugin as imports;
-pub use bindings::export_sink;
-pub use bindings::exports::argus::plugin::delivery;
-pub use imports::types::Error as WitError;
+/// A plugin as the exports of its world.
+#[derive(Debug)]
+pub struct Component<P>(PhantomData<P>);
 
-/// Runs [`Sink::check`].
-pub fn check<S: Sink>() -> Result<(), WitError> {
-    let sink: S = start()?;
-    Ok(sink.check(&Component)?)
-}
-
-/// Runs [`Sink::deliver`].
-pub fn deliver<S: Sink>(
-    notification: delivery::Notification,
-    idempotency_key: &str,
-) -> Result<delivery::Receipt, WitError> {
-    let sink: S = start()?;
-    let Receipt { remote_id, message } =
-        sink.deliver(&Component, &notification.into(), idempotency_key)?;
-    Ok(delivery::Receipt { remote_id, message })
-}
-
-fn start<S: Sink>() -> Result<S, WitError> {
+/// Settings, read anew for every call because every call is a new instance.
+fn settings<C: DeserializeOwned>() -> Result<C, Error> {
     std::panic::set_hook(Box::new(report_panic));
-    let config = settings::parse(&imports::config::json())?;
-    Ok(S::new(config)?)
+    settings::parse(&config::json())
 }
 
 fn report_panic(panic: &PanicHookInfo<'_>) {
@@ -58,106 +43,138 @@ fn report_panic(panic: &PanicHookInfo<'_>) {
         .location()
         .map(|l| format!(", {}:{}", l.file(), l.line()))
         .unwrap_or_default();
-    imports::log::panicked(&format!("{message}{place}"));
+    log::panicked(&format!("{message}{place}"));
 }
 
-/// The host behind the component's imports.
-struct Component;
+const HOST: &Host = &Host {
+    backend: crate::component::Backend,
+};
 
-impl Host for Component {
-    fn log(&self, level: Level, message: &str) {
-        let level = match level {
-            Level::Error => imports::log::Level::Error,
-            Level::Warn => imports::log::Level::Warn,
-            Level::Info => imports::log::Level::Info,
-            Level::Debug => imports::log::Level::Debug,
-            Level::Trace => imports::log::Level::Trace,
-        };
-        imports::log::write(level, message);
+impl<S: Sink> delivery::Guest for Component<S> {
+    fn check() -> Result<(), WitError> {
+        Ok(S::new(settings()?)?.check(HOST)?)
     }
 
-    fn now_ms(&self) -> i64 {
-        imports::clock::now_ms()
-    }
-
-    fn monotonic_ns(&self) -> u64 {
-        imports::clock::monotonic_ns()
-    }
-
-    fn send(&self, request: &Request) -> Result<Response, Error> {
-        let pair = |(name, value): &(String, String)| imports::types::Pair {
-            name: name.clone(),
-            value: value.clone(),
-        };
-        let millis = |timeout: Duration| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        let answer = imports::http::send(&imports::http::Request {
-            target: request.target.clone(),
-            method: request.method.clone(),
-            path: request.path.clone(),
-            headers: request.headers.iter().map(pair).collect(),
-            body: request.body.clone(),
-            timeout_ms: request.timeout.map(millis),
-        })?;
-        Ok(Response {
-            status: answer.status,
-            headers: from_pairs(answer.headers),
-            body: answer.body,
+    fn deliver(
+        notification: delivery::Notification,
+        idempotency_key: String,
+    ) -> Result<delivery::Receipt, WitError> {
+        let sink = S::new(settings()?)?;
+        let receipt = sink.deliver(HOST, &notification.into(), &idempotency_key)?;
+        Ok(delivery::Receipt {
+            remote_id: receipt.remote_id,
+            message: receipt.message,
         })
     }
 }
 
-fn from_pairs(pairs: Vec<imports::types::Pair>) -> Vec<(String, String)> {
-    pairs
-        .into_iter()
-        .map(|pair| (pair.name, pair.value))
-        .collect()
-}
+impl<S: Source> ingress::Guest for Component<S> {
+    fn check() -> Result<(), WitError> {
+        Ok(S::new(settings()?)?.check(HOST)?)
+    }
 
-impl From<WitError> for Error {
-    fn from(error: WitError) -> Self {
-        Self {
-            code: error.code,
-            message: error.message,
-            retryable: error.retryable,
-        }
+    fn poll(
+        checkpoint: Option<Vec<u8>>,
+        max_records: u32,
+        options: Vec<Pair>,
+    ) -> Result<ingress::Batch, WitError> {
+        let source = S::new(settings()?)?;
+        let options = Options {
+            max_records,
+            pairs: options,
+        };
+        let batch = source.poll(HOST, checkpoint.as_deref(), &options)?;
+        Ok(ingress::Batch {
+            content: "records".to_owned(),
+            items: batch.items,
+            checkpoint: batch.checkpoint,
+            more: batch.more,
+            skipped: batch.skipped,
+        })
     }
 }
 
-impl From<Error> for WitError {
-    fn from(error: Error) -> Self {
-        Self {
-            code: error.code,
-            message: error.message,
-            retryable: error.retryable,
-        }
+impl<E: Explainer> explainer::exports::argus::plugin::explanations::Guest for Component<E> {
+    fn check() -> Result<(), WitError> {
+        Ok(E::new(settings()?)?.check(HOST)?)
+    }
+
+    fn explain(subject: Subject) -> Result<Explanation, WitError> {
+        Ok(E::new(settings()?)?.explain(HOST, &subject)?)
     }
 }
 
-impl From<delivery::Notification> for Notification {
-    fn from(from: delivery::Notification) -> Self {
-        Self {
-            id: from.id,
-            fingerprint: from.fingerprint,
-            event: from.event,
-            severity: from.severity,
-            level: from.level,
-            risk_score: from.risk_score,
-            entity_kind: from.entity_kind,
-            entity: from.entity,
-            profile: from.profile,
-            metric: from.metric,
-            unit: from.unit,
-            threshold: from.threshold,
-            probability: from.probability,
-            current_value: from.current_value,
-            expected_breach_ms: from.expected_breach_ms,
-            started_at_ms: from.started_at_ms,
-            updated_at_ms: from.updated_at_ms,
-            ends_at_ms: from.ends_at_ms,
-            summary: from.summary,
-            labels: from_pairs(from.labels),
-            annotations: from_pairs(from.annotations),
-            link: from.link,
-        }
+impl<R: Remediation> remediation::exports::argus::plugin::repair::Guest for Component<R> {
+    fn check() -> Result<(), WitError> {
+        Ok(R::new(settings()?)?.check(HOST)?)
+    }
+
+    fn plan(incident: Incident, finding: Finding) -> Result<Proposal, WitError> {
+        Ok(R::new(settings()?)?.plan(HOST, &incident, &finding)?)
+    }
+
+    fn apply(
+        incident: Incident,
+        proposal: Proposal,
+        approval: Approval,
+    ) -> Result<Progress, WitError> {
+        Ok(R::new(settings()?)?.apply(HOST, &incident, &proposal, &approval)?)
+    }
+
+    fn status(reference: String) -> Result<Progress, WitError> {
+        Ok(R::new(settings()?)?.status(HOST, &reference)?)
+    }
+
+    fn undo(incident: Incident, reference: String) -> Result<Proposal, WitError> {
+        Ok(R::new(settings()?)?.undo(HOST, &incident, &reference)?)
+    }
+}
+
+impl<I: Investigator> investigator::exports::argus::plugin::reasoning::Guest for Component<I> {
+    fn check() -> Result<(), WitError> {
+        Ok(I::new(settings()?)?.check(HOST)?)
+    }
+
+    fn characterise(facts: Facts) -> Result<Characterisation, WitError> {
+        Ok(I::new(settings()?)?.characterise(HOST, &facts)?)
+    }
+
+    fn hypothesise(
+        facts: Facts,
+        characterisation: Characterisation,
+        precedents: Vec<Precedent>,
+    ) -> Result<Vec<Hypothesis>, WitError> {
+        Ok(I::new(settings()?)?.hypothesise(HOST, &facts, &characterisation, &precedents)?)
+    }
+
+    fn ask(facts: Facts, hypotheses: Vec<Hypothesis>) -> Result<Vec<Question>, WitError> {
+        Ok(I::new(settings()?)?.ask(HOST, &facts, &hypotheses)?)
+    }
+
+    fn weigh(
+        facts: Facts,
+        hypothesis: Hypothesis,
+        question: Question,
+        evidence: Evidence,
+    ) -> Result<f64, WitError> {
+        Ok(I::new(settings()?)?.weigh(HOST, &facts, &hypothesis, &question, &evidence)?)
+    }
+
+    fn confirm(
+        facts: Facts,
+        hypotheses: Vec<Hypothesis>,
+        questions: Vec<Question>,
+        weights: Vec<f64>,
+    ) -> Result<Verdict, WitError> {
+        Ok(I::new(settings()?)?.confirm(HOST, &facts, &hypotheses, &questions, &weights)?)
+    }
+
+    fn propose_fix(
+        facts: Facts,
+        hypothesis: Hypothesis,
+        verdict: Verdict,
+        source: Vec<Excerpt>,
+    ) -> Result<Fix, WitError> {
+        Ok(I::new(settings()?)?.propose_fix(HOST, &facts, &hypothesis, &verdict, &source)?)
     }
 }

@@ -82,7 +82,7 @@ impl Request {
     }
 
     /// Sends the request and waits for the whole answer, whatever its status.
-    pub fn send(self, host: &dyn Host) -> Result<Response, Error> {
+    pub fn send(self, host: &Host) -> Result<Response, Error> {
         match self.unusable {
             Some(error) => Err(error),
             None => host.send(&self),

@@ -95,3 +95,35 @@ impl Notification {
         })
     }
 }
+
+#[cfg(target_arch = "wasm32")]
+impl From<crate::bindings::sink::exports::argus::plugin::delivery::Notification> for Notification {
+    fn from(from: crate::bindings::sink::exports::argus::plugin::delivery::Notification) -> Self {
+        use crate::pair::from_pairs;
+
+        Self {
+            id: from.id,
+            fingerprint: from.fingerprint,
+            event: from.event,
+            severity: from.severity,
+            level: from.level,
+            risk_score: from.risk_score,
+            entity_kind: from.entity_kind,
+            entity: from.entity,
+            profile: from.profile,
+            metric: from.metric,
+            unit: from.unit,
+            threshold: from.threshold,
+            probability: from.probability,
+            current_value: from.current_value,
+            expected_breach_ms: from.expected_breach_ms,
+            started_at_ms: from.started_at_ms,
+            updated_at_ms: from.updated_at_ms,
+            ends_at_ms: from.ends_at_ms,
+            summary: from.summary,
+            labels: from_pairs(from.labels),
+            annotations: from_pairs(from.annotations),
+            link: from.link,
+        }
+    }
+}

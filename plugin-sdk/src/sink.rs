@@ -18,7 +18,7 @@ pub trait Sink: Sized {
 
     /// Called before the plugin is put to use, and when an operator asks. Settings were accepted by
     /// [`new`](Sink::new) already; look further only if that sends nothing people would see.
-    fn check(&self, host: &dyn Host) -> Result<(), Error> {
+    fn check(&self, host: &Host) -> Result<(), Error> {
         let _ = host;
         Ok(())
     }
@@ -28,7 +28,7 @@ pub trait Sink: Sized {
     /// again later; any other gives this notification up.
     fn deliver(
         &self,
-        host: &dyn Host,
+        host: &Host,
         notification: &Notification,
         idempotency_key: &str,
     ) -> Result<Receipt, Error>;
@@ -43,49 +43,13 @@ pub struct Receipt {
     pub message: Option<String>,
 }
 
-/// Makes a component of a [`Sink`]: `argus_plugin::sink!(Slack);`, once per crate, at its root.
+/// Makes a component of a [`Sink`](trait@crate::Sink): `argus_plugin::sink!(Slack);`, once per crate, at its root.
 ///
 /// The crate's name, version and description become the plugin's manifest, which travels inside the component. A JSON
 /// Schema of the settings can go with it: `sink!(Slack, config_schema = include_str!("../config.schema.json"));`.
 #[macro_export]
 macro_rules! sink {
-    ($sink:ty $(, config_schema = $schema:expr)? $(,)?) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            struct Component;
-
-            impl $crate::guest::delivery::Guest for Component {
-                fn check() -> Result<(), $crate::guest::WitError> {
-                    $crate::guest::check::<$sink>()
-                }
-
-                fn deliver(
-                    notification: $crate::guest::delivery::Notification,
-                    idempotency_key: String,
-                ) -> Result<$crate::guest::delivery::Receipt, $crate::guest::WitError> {
-                    $crate::guest::deliver::<$sink>(notification, &idempotency_key)
-                }
-            }
-
-            $crate::guest::export_sink!(Component with_types_in $crate::guest::bindings);
-
-            const MANIFEST: $crate::manifest::Manifest = $crate::manifest::Manifest {
-                name: env!("CARGO_PKG_NAME"),
-                version: env!("CARGO_PKG_VERSION"),
-                description: env!("CARGO_PKG_DESCRIPTION"),
-                kind: "sink",
-                config_schema: [$($schema,)? "null"][0],
-            };
-            #[unsafe(link_section = "argus:manifest")]
-            static SECTION: [u8; MANIFEST.len()] = MANIFEST.to_bytes();
-        };
-
-        #[cfg(not(target_arch = "wasm32"))]
-        const _: () = {
-            const fn is_sink<S: $crate::Sink>() {}
-            is_sink::<$sink>();
-            // An unusable schema fails natively too.
-            $(const _: &str = $schema;)?
-        };
+    ($plugin:ty $(, config_schema = $schema:expr)? $(,)?) => {
+        $crate::__component!("sink", Sink, sink, export_sink, $plugin $(, $schema)?);
     };
 }

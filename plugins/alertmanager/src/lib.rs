@@ -69,7 +69,7 @@ impl Sink for Alertmanager {
         })
     }
 
-    fn check(&self, host: &dyn Host) -> Result<(), Error> {
+    fn check(&self, host: &Host) -> Result<(), Error> {
         if self.require_ready {
             Request::get(&self.target, "-/ready")
                 .send(host)?
@@ -80,7 +80,7 @@ impl Sink for Alertmanager {
 
     fn deliver(
         &self,
-        host: &dyn Host,
+        host: &Host,
         notification: &Notification,
         _key: &str,
     ) -> Result<Receipt, Error> {

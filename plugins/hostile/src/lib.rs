@@ -81,7 +81,7 @@ impl Sink for Hostile {
         Ok(Self { config })
     }
 
-    fn check(&self, host: &dyn Host) -> Result<(), Error> {
+    fn check(&self, host: &Host) -> Result<(), Error> {
         if self.config.in_check {
             self.misbehave(host)?;
         }
@@ -90,7 +90,7 @@ impl Sink for Hostile {
 
     fn deliver(
         &self,
-        host: &dyn Host,
+        host: &Host,
         notification: &Notification,
         key: &str,
     ) -> Result<Receipt, Error> {
@@ -103,7 +103,7 @@ impl Sink for Hostile {
 }
 
 impl Hostile {
-    fn misbehave(&self, host: &dyn Host) -> Result<Receipt, Error> {
+    fn misbehave(&self, host: &Host) -> Result<Receipt, Error> {
         let size = self.config.size;
         let mut receipt = Receipt::default();
         match self.config.behaviour {

@@ -23,7 +23,7 @@ impl Sink for Webhook {
 
     fn deliver(
         &self,
-        host: &dyn Host,
+        host: &Host,
         notification: &Notification,
         key: &str,
     ) -> Result<Receipt, Error> {
