@@ -17,6 +17,14 @@ pub struct Settings<C> {
     pub secrets: Secrets,
 }
 
+/// Reads the object.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn read<C: serde::de::DeserializeOwned>(json: &[u8]) -> Result<Settings<C>, String> {
+    serde_json::from_slice(json).map_err(|error| error.to_string())
+}
+
 /// Secrets by name. They do not show themselves in logs.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets(BTreeMap<String, String>);

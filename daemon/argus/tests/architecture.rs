@@ -16,6 +16,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("wasmtime*", &["argus-plugin-host"]),
     ("axum*", &["argus-api"]),
     ("hyper*", &["argus-api", "argus-outbound-http"]),
+    ("libloading", &["argus-connector-host"]),
     ("redb", &["argus-store"]),
     ("rusqlite", &["argus-alerts"]),
     ("libsqlite3-sys", &["argus-alerts"]),
@@ -201,6 +202,30 @@ fn database_drivers_live_under_adapters() {
         }
     }
     assert_none("database drivers live under adapters/ only", violations);
+}
+
+#[test]
+fn adapters_and_the_daemon_share_the_interface_only() {
+    let mut violations = Vec::new();
+    for package in Workspace::read().packages {
+        let is_adapter = package.folder.starts_with("adapters");
+        for other in &package.dependencies {
+            let foreign = match is_adapter {
+                true => other.starts_with("argus") && other != "argus-connector-abi",
+                false => {
+                    other.starts_with("argus-connector-")
+                        && !matches!(
+                            other.as_str(),
+                            "argus-connector-abi" | "argus-connector-host"
+                        )
+                }
+            };
+            if foreign {
+                violations.push(format!("{} depends on {other}", package.name));
+            }
+        }
+    }
+    assert_none("adapters are loaded by path, not linked", violations);
 }
 
 #[test]
