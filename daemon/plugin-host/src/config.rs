@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
+use crate::target_spec::TargetSpec;
 
 /// Settings of the host as a whole.
 #[derive(Debug, Clone)]
@@ -169,71 +170,6 @@ impl Default for Limits {
             log_lines: 200,
             // A Python component with its interpreter takes 18 MB.
             file_bytes: 64_000_000,
-        }
-    }
-}
-
-/// A named HTTP target: what `http.send(target, …)` is bound to.
-#[derive(Debug, Clone)]
-pub struct TargetSpec {
-    /// Base URL; may hold `{{secret:NAME}}`.
-    pub url: String,
-    /// Methods that are allowed; empty means POST only.
-    pub methods: Vec<String>,
-    /// Beginning that every path below the base must have.
-    pub path_prefix: Option<String>,
-    /// Headers that the host sets on every request; values may hold `{{secret:NAME}}`.
-    pub headers: BTreeMap<String, String>,
-    /// Where each secret comes from.
-    pub secrets: BTreeMap<String, SecretSource>,
-    /// Lets the base's host name resolve to private addresses. Literal addresses and `localhost` need it not: they
-    /// say plainly where they go.
-    pub allow_private_addresses: bool,
-    /// PEM file with certificate authorities to trust beside the built-in ones.
-    pub extra_authorities: Option<PathBuf>,
-    /// Longest wait for one answer.
-    pub timeout: Duration,
-    /// Largest body to send.
-    pub max_request_bytes: usize,
-    /// Largest answer to read.
-    pub max_response_bytes: usize,
-}
-
-impl TargetSpec {
-    /// A target with default limits that may be posted to.
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            methods: Vec::new(),
-            path_prefix: None,
-            headers: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            allow_private_addresses: false,
-            extra_authorities: None,
-            timeout: Duration::from_secs(10),
-            max_request_bytes: 1 << 20,
-            max_response_bytes: 1 << 20,
-        }
-    }
-}
-
-/// Where a secret's value comes from. Read when the plugin is loaded or reloaded.
-#[derive(Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// An environment variable of the daemon.
-    Env(String),
-    /// A file, one trailing line break aside.
-    File(PathBuf),
-    /// The value itself; for tests and for callers that keep secrets elsewhere.
-    Value(String),
-}
-
-impl fmt::Debug for SecretSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            SecretSource::Env(name) => f.debug_tuple("Env").field(name).finish(),
-            SecretSource::File(path) => f.debug_tuple("File").field(path).finish(),
-            SecretSource::Value(_) => f.write_str("Value(…)"),
         }
     }
 }

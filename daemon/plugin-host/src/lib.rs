@@ -16,6 +16,7 @@ mod config;
 mod counters;
 mod engine;
 mod errors;
+mod escape;
 mod health;
 mod host;
 mod interfaces;
@@ -24,17 +25,21 @@ mod loaded;
 mod manifest;
 mod notification;
 mod plugin;
+mod scrub;
 mod secrets;
+mod sign;
 mod status;
 mod target;
+mod target_spec;
+mod unescape;
 
+pub use argus_outbound_http::{RateLimit, Resolve, Resolving};
 pub use clock::{Clock, SystemClock};
-pub use config::{
-    HealthPolicy, HostConfig, Limits, PluginKind, PluginSpec, SecretSource, TargetSpec,
-};
+pub use config::{HealthPolicy, HostConfig, Limits, PluginKind, PluginSpec};
 pub use engine::EPOCH_TICK;
 pub use errors::{Failure, HostError, PluginError};
 pub use host::PluginHost;
 pub use notification::{Receipt, SinkNotification};
 pub use plugin::Plugin;
 pub use status::{LastError, PluginState, PluginStatus};
+pub use target_spec::{ProxySpec, SecretSource, SignSpec, TargetSpec};

@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use argus_outbound_http::{AddressPolicy, Binding, Client, ClientConfig, HeaderName, HeaderValue};
+use argus_outbound_http::{
+    AddressPolicy, Binding, Client, ClientConfig, HeaderName, HeaderValue, Proxy, RateLimiter,
+};
 
-use crate::config::TargetSpec;
 use crate::errors::Failure;
-use crate::secrets::{Escape, Secrets, UnknownSecret};
+use crate::escape::Escape;
+use crate::secrets::{Secrets, UnknownSecret, placeholders};
+use crate::sign::Signer;
+use crate::target_spec::{ProxySpec, TargetSpec};
 
 /// All targets of a plugin, by name.
 pub(crate) type Targets = BTreeMap<String, Target>;
@@ -19,6 +23,8 @@ pub(crate) struct Target {
     pub secrets: Secrets,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub client: Client,
+    pub signer: Option<Signer>,
+    pub rate: Option<RateLimiter>,
     pub timeout: Duration,
     pub max_request_bytes: usize,
     pub max_response_bytes: usize,
@@ -38,8 +44,7 @@ pub(crate) fn bind_targets(specs: &BTreeMap<String, TargetSpec>) -> Result<Targe
 
 impl Target {
     fn bind(spec: &TargetSpec) -> Result<Self, String> {
-        let secrets = Secrets::read(&spec.secrets)?;
-        let unknown = |UnknownSecret(name)| format!("there is no secret {name:?}");
+        let mut secrets = Secrets::read(&spec.secrets)?;
         let url = secrets
             .fill_text(&spec.url, Escape::Path)
             .map_err(unknown)?;
@@ -56,19 +61,34 @@ impl Target {
                 value,
             ));
         }
+        let proxy = spec.proxy.as_ref();
         let client = Client::new(&ClientConfig {
             addresses: AddressPolicy::for_configured_host(
                 binding.host(),
                 spec.allow_private_addresses,
             ),
+            names: spec.names.clone(),
             extra_authorities: spec.extra_authorities.clone(),
+            proxy: proxy.map(|spec| bind_proxy(spec, &secrets)).transpose()?,
             ..ClientConfig::default()
+        });
+        // Both are for the host alone: the far side need not know the proxy's password, and a key that signs must not
+        // travel.
+        let for_the_proxy = proxy.and_then(|proxy| proxy.authorization.as_deref());
+        for name in placeholders(for_the_proxy.unwrap_or_default()) {
+            secrets.withhold(name).map_err(unknown)?;
+        }
+        let signer = spec.sign.as_ref().map(|sign| {
+            let key = secrets.withhold(&sign.secret).map_err(unknown)?;
+            Signer::new(sign, &key)
         });
         Ok(Self {
             binding,
             secrets,
             headers,
             client: client.map_err(|e| e.to_string())?,
+            signer: signer.transpose()?,
+            rate: spec.rate_limit.map(RateLimiter::new),
             timeout: spec.timeout,
             max_request_bytes: spec.max_request_bytes,
             max_response_bytes: spec.max_response_bytes,
@@ -76,10 +96,30 @@ impl Target {
     }
 }
 
+fn unknown(UnknownSecret(name): UnknownSecret) -> String {
+    format!("there is no secret {name:?}")
+}
+
+fn bind_proxy(spec: &ProxySpec, secrets: &Secrets) -> Result<Proxy, String> {
+    let authorization = spec.authorization.as_deref().map(|value| {
+        let value = secrets.fill_text(value, Escape::None).map_err(unknown)?;
+        HeaderValue::try_from(value)
+            .map_err(|_| "the proxy's authorization is malformed".to_owned())
+    });
+    Ok(Proxy {
+        url: spec
+            .url
+            .parse()
+            .map_err(|_| "the proxy's URL is malformed: write http://HOST:PORT".to_owned())?,
+        authorization: authorization.transpose()?,
+        resolves_names: spec.resolves_names,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::SecretSource;
+    use crate::target_spec::{SecretSource, SignSpec};
 
     #[test]
     fn unusable_targets_are_named_without_their_secrets() {
@@ -111,6 +151,24 @@ mod tests {
                     ..TargetSpec::new("https://h")
                 },
                 "method",
+            ),
+            (
+                TargetSpec {
+                    sign: Some(SignSpec::new("nope")),
+                    ..TargetSpec::new("https://h")
+                },
+                "no secret \"nope\"",
+            ),
+            (
+                TargetSpec {
+                    proxy: Some(ProxySpec {
+                        url: "https://proxy:3128".into(),
+                        authorization: Some("Basic {{secret:token}}".into()),
+                        resolves_names: false,
+                    }),
+                    ..TargetSpec::new("https://h")
+                },
+                "http://HOST:PORT",
             ),
             (
                 TargetSpec {

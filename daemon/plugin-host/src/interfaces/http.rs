@@ -1,10 +1,10 @@
 //! `argus:plugin/http`: requests to named targets.
 //!
-//! In this order: count, find the target, fill in secrets, bind the path, drop dangerous headers, send, scrub. The
-//! plugin learns statuses, scrubbed answers and error codes; where a target really is, it does not learn.
+//! In this order: count, find the target, fill in secrets, bind the path, drop dangerous headers, wait for the target's
+//! rate limit, sign, send, scrub. The plugin learns statuses, scrubbed answers and error codes; where a target really is, it does not learn.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argus_outbound_http::{BindingError, SendError};
 use argus_outbound_http::{
@@ -14,7 +14,8 @@ use argus_outbound_http::{
 use crate::bindings::argus::plugin::http::{Host, Request, Response};
 use crate::bindings::argus::plugin::types::{Error, Pair};
 use crate::call::CallState;
-use crate::secrets::{Escape, UnknownSecret, disarm_bytes};
+use crate::escape::Escape;
+use crate::secrets::{UnknownSecret, disarm_bytes};
 use crate::target::Target;
 
 /// What a call has sent so far.
@@ -26,8 +27,9 @@ pub(crate) struct CallHttp {
     pub retry_after: Option<Duration>,
 }
 
-/// Headers of the connection, of proxies, and `accept-encoding`: a compressed answer could not be scrubbed.
-const DROPPED: [&str; 18] = [
+/// Headers of the connection and of proxies; those that make servers see another method or path than the target
+/// allows; and those that get an answer in a shape that cannot be scrubbed: compressed, or piece by piece.
+const DROPPED: [&str; 28] = [
     "accept-encoding",
     "connection",
     "content-length",
@@ -35,10 +37,12 @@ const DROPPED: [&str; 18] = [
     "forwarded",
     "host",
     "http2-settings",
+    "if-range",
     "keep-alive",
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    "range",
     "te",
     "trailer",
     "transfer-encoding",
@@ -46,6 +50,14 @@ const DROPPED: [&str; 18] = [
     "via",
     "x-forwarded-for",
     "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
 ];
 const MAX_HEADERS: usize = 64;
 /// A far side that asks for more patience is asked again after this long.
@@ -77,8 +89,16 @@ impl CallState {
                 false,
             ));
         };
-        let outgoing = prepare(target, request, self.remaining())?;
+        let asked = request.timeout_ms;
+        let mut outgoing = prepare(target, request)?;
         self.http.requests += 1;
+        self.wait_for_rate(target).await?;
+        if let Some(signer) = &target.signer {
+            let signed = signer.headers(self.clock.now_ms(), &outgoing.body);
+            outgoing.headers.extend(signed);
+        }
+        let asked = asked.map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
+        outgoing.timeout = target.timeout.min(asked).min(self.remaining());
         self.http.bytes += outgoing.body.len() as u64;
         match target.client.send(outgoing).await {
             Ok(incoming) => {
@@ -92,6 +112,29 @@ impl CallState {
                 let reason = target.secrets.scrub_text(&failure.to_string());
                 tracing::warn!(target: "argus::plugin", plugin, origin, "request failed: {reason}");
                 Err(explain(&failure))
+            }
+        }
+    }
+
+    /// Waits for the target's next free place, within half of what is left of the call's time: the other half is for
+    /// the request itself.
+    async fn wait_for_rate(&mut self, target: &Target) -> Result<(), Error> {
+        let Some(rate) = &target.rate else {
+            return Ok(());
+        };
+        match rate.reserve(Instant::now(), self.remaining() / 2) {
+            Ok(Duration::ZERO) => Ok(()),
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                Ok(())
+            }
+            Err(wait) => {
+                self.http.retry_after = self.http.retry_after.max(Some(wait));
+                let message = format!(
+                    "the target's rate limit is used up; a request may go out in {:.1} s",
+                    wait.as_secs_f64()
+                );
+                Err(error("rate_limited", message, true))
             }
         }
     }
@@ -113,7 +156,7 @@ impl CallState {
     }
 }
 
-fn prepare(target: &Target, request: Request, remaining: Duration) -> Result<Outgoing, Error> {
+fn prepare(target: &Target, request: Request) -> Result<Outgoing, Error> {
     let unknown = |UnknownSecret(name)| {
         error(
             "unknown_secret",
@@ -156,10 +199,6 @@ fn prepare(target: &Target, request: Request, remaining: Duration) -> Result<Out
         Cow::Owned(filled) => filled.into(),
         Cow::Borrowed(_) => Bytes::from(request.body),
     };
-    let asked = request
-        .timeout_ms
-        .map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
-    outgoing.timeout = target.timeout.min(asked).min(remaining);
     outgoing.max_request_bytes = target.max_request_bytes;
     outgoing.max_response_bytes = target.max_response_bytes;
     Ok(outgoing)
@@ -242,9 +281,10 @@ fn accept(target: &Target, incoming: Incoming) -> Result<Response, Error> {
         return Err(error("protocol_error", message.to_owned(), false));
     }
     let clean = |bytes: &[u8]| disarm_bytes(target.secrets.scrub(bytes).into_owned());
+    let clean_text = |bytes: &[u8]| String::from_utf8_lossy(&clean(bytes)).into_owned();
     let headers = incoming.headers.iter().map(|(name, value)| Pair {
-        name: name.as_str().to_owned(),
-        value: String::from_utf8_lossy(&clean(value.as_bytes())).into_owned(),
+        name: clean_text(name.as_str().as_bytes()),
+        value: clean_text(value.as_bytes()),
     });
     Ok(Response {
         status: incoming.status,
@@ -266,6 +306,9 @@ fn explain(failure: &SendError) -> Error {
             "the target's address is not allowed; the daemon's log says why".to_owned()
         }
         SendError::Resolve { .. } => "the target's name has no address".to_owned(),
+        SendError::Proxy { .. } => {
+            "the proxy does not lead to the target; the daemon's log says why".to_owned()
+        }
         SendError::Connect { .. } => "the target cannot be connected to".to_owned(),
         SendError::Tls { .. } => {
             "no TLS connection to the target; the daemon's log says why".to_owned()

@@ -2,6 +2,7 @@
 //!
 //! They come from `plugins/`; `cargo xtask plugins` builds them.
 
+mod capture;
 mod cost;
 mod hostile;
 mod http;
@@ -9,3 +10,4 @@ mod lifecycle;
 mod real;
 mod shipped;
 mod support;
+mod targets;
