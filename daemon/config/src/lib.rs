@@ -24,6 +24,7 @@ mod step;
 mod storage;
 mod suggest;
 mod target;
+mod target_options;
 mod thresholds;
 
 pub use alerts::{Alerts, Delivery, SeverityRule};
@@ -38,6 +39,7 @@ pub use server::Server;
 pub use step::Step;
 pub use storage::Storage;
 pub use target::Target;
+pub use target_options::{Proxy, RateLimit, Sign};
 pub use thresholds::{Limits, MetricThresholds};
 
 use std::collections::BTreeMap;

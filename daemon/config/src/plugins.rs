@@ -47,6 +47,14 @@ fn enabled() -> bool {
 pub enum PluginKind {
     /// Delivers notifications.
     Sink,
+    /// Fetches records.
+    Source,
+    /// Explains forecasts.
+    Explainer,
+    /// Proposes and performs repairs.
+    Remediation,
+    /// Thinks about incidents.
+    Investigator,
 }
 
 /// Which alerts a sink is told of.
@@ -94,8 +102,12 @@ pub struct PluginLimits {
     pub concurrent_calls: usize,
     /// HTTP requests.
     pub http_requests: u32,
-    /// Bytes handed to the host, in each call of a host function and in the result.
+    /// Bytes between plugin and host at once, either way: in each call of a host function and in the result.
     pub copied_bytes: usize,
+    /// What it may remember from call to call; 0 for nothing.
+    pub state_kb: usize,
+    /// Variants of windows that a call may run through the model.
+    pub model_evaluations: u32,
     /// Text logged.
     pub log_bytes: usize,
     /// Lines logged.
@@ -114,6 +126,8 @@ impl Default for PluginLimits {
             concurrent_calls: 4,
             http_requests: 16,
             copied_bytes: 8 << 20,
+            state_kb: 1000,
+            model_evaluations: 5000,
             log_bytes: 64 << 10,
             log_lines: 200,
             file_mb: 64,
@@ -191,14 +205,16 @@ fn check_limits(name: &str, limits: &PluginLimits, found: &mut Checker) {
     found.range(
         &path("table_elements"),
         &limits.table_elements,
-        1..=100_000_000,
+        1..=1_000_000,
     );
     found.range(&path("timeout_secs"), &limits.timeout_secs, 1..=600);
     found.range(&path("compute_ms"), &limits.compute_ms, 10..=600_000);
+    found.range(&path("concurrent_calls"), &limits.concurrent_calls, 1..=64);
+    found.range(&path("state_kb"), &limits.state_kb, 0..=100_000);
     found.range(
-        &path("concurrent_calls"),
-        &limits.concurrent_calls,
-        1..=1024,
+        &path("model_evaluations"),
+        &limits.model_evaluations,
+        0..=1_000_000,
     );
     found.range(&path("http_requests"), &limits.http_requests, 0..=10_000);
     found.range(&path("copied_bytes"), &limits.copied_bytes, 1024..=1 << 30);

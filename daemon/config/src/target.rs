@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::check::Checker;
 use crate::secret::SecretSource;
 use crate::suggest;
+use crate::target_options::{Proxy, RateLimit, Sign};
 
 /// An HTTP server that a plugin may talk to, under a name. The plugin never sees the secrets: it writes
 /// `{{secret:NAME}}`, and the host fills it in for this target only.
@@ -32,6 +33,15 @@ pub struct Target {
     /// PEM file of certificate authorities to trust beside the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// A proxy to go through; the environment's `HTTPS_PROXY` is not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
+    /// Signs each request with a secret that the plugin does not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign: Option<Sign>,
+    /// How often requests may go out; further ones wait, or are told to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
     /// Lets the host *name* resolve to a private address. A literal address or `localhost` needs no leave: it says
     /// plainly where it goes.
     #[serde(default)]
@@ -130,6 +140,23 @@ impl Target {
                     help,
                 );
             }
+        }
+        if let Some(proxy) = &self.proxy {
+            let path = below("proxy");
+            proxy.check(&path, found);
+            let authorization = proxy.authorization.as_deref().unwrap_or_default();
+            self.check_placeholders(
+                &[&path[..], &["authorization"]].concat(),
+                authorization,
+                found,
+            );
+        }
+        if let Some(sign) = &self.sign {
+            let known: Vec<&str> = self.secrets.keys().map(String::as_str).collect();
+            sign.check(&below("sign"), &known, found);
+        }
+        if let Some(limit) = self.rate_limit {
+            limit.check(&below("rate_limit"), found);
         }
         found.range(&below("timeout_secs"), &self.timeout_secs, 1..=600);
         found.range(

@@ -61,6 +61,14 @@ snapshots! {
         "[plugins.hook.targets.hook]\nurl = \"https://user:very-secret@example.com/\"\nmethods = [\"post\"]\n",
         "headers = { Authorization = \"Bearer very-secret\", host = \"a\" }\n",
     );
+    target_options: concat!(
+        "[plugins.hook]\nkind = \"sink\"\npath = \"webhook.wasm\"\n",
+        "[plugins.hook.targets.hook]\nurl = \"https://example.com/\"\n",
+        "rate_limit = { per_minute = 0 }\n",
+        "sign = { hmac_sha256 = \"sining\", header = \"a\", timestamp_header = \"A\" }\n",
+        "[plugins.hook.targets.hook.proxy]\nurl = \"https://user:very-secret@proxy:3128\"\n",
+        "authorization = \"Basic very-secret\"\n",
+    );
     bad_url_and_pin: concat!(
         "[plugins.hook]\nkind = \"sink\"\npath = \"webhook.wasm\"\nsha256 = \"abc\"\n",
         "[plugins.hook.targets.hook]\nurl = \"slack.com/api\"\n",
@@ -73,6 +81,8 @@ fn nothing_secret_is_ever_shown() {
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nsecrets.x = \"very-secret\"\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://u:very-secret@a\"\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nulr = \"https://a\"\nsecrets.x = \"very-secret\"\n",
+        "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nproxy = { url = \"http://u:very-secret@p\" }\n",
+        "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nproxy = { url = \"http://p\", authorization = \"Basic very-secret\" }\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = https://a\nsecrets.x = \"very-secret\"\n",
         "[plugins.a]\nkind = \"sink\"\npath = \"a\"\n[plugins.a.targets.t]\nurl = \"https://a\"\nheaders = { x-api-key = \"very-secret\" }\n",
     ] {
