@@ -99,9 +99,9 @@ fn open(bytes: &[u8]) -> Result<ManuallyDrop<DynamicLibrary>, Failure> {
     // SAFETY: the operator named this file, and with it trusts its native code; the bytes are those that were checked.
     let library = unsafe { DynamicLibrary::open(Some(&path), RTLD_NOW | RTLD_LOCAL) };
     let library = library.map_err(|error| {
-        // The linker's message begins with the path, which says nothing here.
-        let text = error.to_string();
-        Failure::Load(text.replace(&format!("{path}: "), ""))
+        // The linker's own words are in the source; they begin with the path, which says nothing here.
+        let said = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+        Failure::Load(said.replace(&format!("{path}: "), ""))
     })?;
     // Kept for ever: see the module's documentation.
     std::mem::forget(memory);

@@ -60,6 +60,14 @@ async fn files_that_are_no_connector_say_why() {
         Failure::Load(_)
     ));
 
+    // Whole, but nothing that the linker would take: an executable.
+    let error = refusal(&std::env::current_exe().unwrap()).await;
+    let text = error.to_string();
+    assert!(
+        text.contains("cannot dynamically load") && !text.contains("/proc/"),
+        "{text}"
+    );
+
     // A library of somebody else: the C library that this test itself runs on.
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let foreign = maps
