@@ -1,0 +1,1 @@
+//! `argus plugin bench`: what a call costs.
