@@ -10,6 +10,7 @@
 
 mod alerts;
 mod check;
+mod connectors;
 mod document;
 mod errors;
 mod ingest;
@@ -28,6 +29,7 @@ mod target_options;
 mod thresholds;
 
 pub use alerts::{Alerts, Delivery, SeverityRule};
+pub use connectors::{Connector, Schedule};
 pub use errors::{ConfigError, Problem};
 pub use ingest::{Ingest, RemoteWrite};
 pub use model::{Device, Model};
@@ -69,6 +71,8 @@ pub struct Config {
     pub thresholds: BTreeMap<String, MetricThresholds>,
     /// `[alerts]`: when an alert fires and resolves, and how it is delivered.
     pub alerts: Alerts,
+    /// `[connectors.<name>]`: native connectors that sources may ask.
+    pub connectors: BTreeMap<String, Connector>,
     /// `[plugins.<name>]`: WebAssembly plugins and what each may reach.
     pub plugins: BTreeMap<String, Plugin>,
     /// Where relative paths start; not part of the file.
@@ -93,5 +97,11 @@ impl Config {
         thresholds::check(&self.thresholds, found);
         self.alerts.check(found);
         plugins::check(&self.plugins, found);
+        connectors::check(
+            &self.connectors,
+            &self.plugins,
+            self.ingest.queue_records,
+            found,
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::check::Checker;
+use crate::connectors::Schedule;
 use crate::target::Target;
 
 /// One WebAssembly plugin: its file, what it may use up, whom it may talk to, and its own settings.
@@ -26,9 +27,15 @@ pub struct Plugin {
     /// What one call may use up.
     #[serde(default)]
     pub limits: PluginLimits,
-    /// Which alerts it is told of.
+    /// Which alerts a sink is told of.
     #[serde(default)]
     pub route: Route,
+    /// Which connectors a source may ask, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<String>,
+    /// When a source is polled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
     /// `[plugins.<name>.targets.<target>]`: where it may send HTTP requests, by the name that it uses.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub targets: BTreeMap<String, Target>,
@@ -138,13 +145,13 @@ impl Default for PluginLimits {
 impl Plugin {
     /// Its own settings as JSON, which is how the plugin receives them. Dates become their text.
     pub fn config_json(&self) -> serde_json::Value {
-        serde_json::Value::Object(
-            self.config
-                .iter()
-                .map(|(k, v)| (k.clone(), to_json(v)))
-                .collect(),
-        )
+        table_json(&self.config)
     }
+}
+
+/// A table as a JSON object. Dates become their text.
+pub(crate) fn table_json(table: &toml::Table) -> serde_json::Value {
+    table.iter().map(|(k, v)| (k.clone(), to_json(v))).collect()
 }
 
 fn to_json(value: &toml::Value) -> serde_json::Value {
@@ -155,7 +162,7 @@ fn to_json(value: &toml::Value) -> serde_json::Value {
         toml::Value::Boolean(flag) => (*flag).into(),
         toml::Value::Datetime(time) => time.to_string().into(),
         toml::Value::Array(items) => items.iter().map(to_json).collect(),
-        toml::Value::Table(table) => table.iter().map(|(k, v)| (k.clone(), to_json(v))).collect(),
+        toml::Value::Table(table) => table_json(table),
     }
 }
 
@@ -166,18 +173,14 @@ pub(crate) fn check(plugins: &BTreeMap<String, Plugin>, found: &mut Checker) {
             found.report(
                 &path,
                 format!("`{name}` cannot be a plugin's name"),
-                "a name has 1 to 64 of a–z, 0–9, - and _, and begins with a letter",
+                NAME_HELP,
             );
         }
-        if let Some(sha256) = &plugin.sha256
-            && (sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()))
-        {
-            found.report(
-                &["plugins", name, "sha256"],
-                format!("this is no SHA-256: {} characters", sha256.chars().count()),
-                "write the 64 hexadecimal digits that `sha256sum` prints",
-            );
-        }
+        check_sha256(
+            &["plugins", name, "sha256"],
+            plugin.sha256.as_deref(),
+            found,
+        );
         if plugin.path.as_os_str().is_empty() {
             found.report(
                 &["plugins", name, "path"],
@@ -191,11 +194,23 @@ pub(crate) fn check(plugins: &BTreeMap<String, Plugin>, found: &mut Checker) {
                 found.report(
                     &["plugins", name, "targets", target_name],
                     format!("`{target_name}` cannot be a target's name"),
-                    "a name has 1 to 64 of a–z, 0–9, - and _, and begins with a letter",
+                    NAME_HELP,
                 );
             }
             target.check(&["plugins", name, "targets", target_name], found);
         }
+    }
+}
+
+pub(crate) fn check_sha256(path: &[&str], sha256: Option<&str>, found: &mut Checker) {
+    if let Some(sha256) = sha256
+        && (sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()))
+    {
+        found.report(
+            path,
+            format!("this is no SHA-256: {} characters", sha256.chars().count()),
+            "write the 64 hexadecimal digits that `sha256sum` prints",
+        );
     }
 }
 
@@ -223,7 +238,10 @@ fn check_limits(name: &str, limits: &PluginLimits, found: &mut Checker) {
     found.range(&path("file_mb"), &limits.file_mb, 1..=1024);
 }
 
-fn is_name(name: &str) -> bool {
+pub(crate) const NAME_HELP: &str =
+    "a name has 1 to 64 of a–z, 0–9, - and _, and begins with a letter";
+
+pub(crate) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name

@@ -26,15 +26,19 @@ pub(super) async fn caught_async<F: Future>(future: F) -> Result<F::Output, Erro
 }
 
 fn panicked(payload: Box<dyn Any + Send>) -> Error {
-    let said = payload
-        .downcast_ref::<&'static str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let message = match said {
-        Some(said) => format!("the connector panicked: {said}"),
-        None => "the connector panicked".to_owned(),
+    let said = match payload.downcast::<String>() {
+        Ok(said) => *said,
+        Err(payload) => match payload.downcast::<&'static str>() {
+            Ok(said) => (*said).to_owned(),
+            Err(payload) => {
+                // The payload of `panic_any` may be anything, and dropping it may panic; it is rare enough to leak.
+                std::mem::forget(payload);
+                return Error::new("connector_failed", "the connector panicked");
+            }
+        },
     };
-    // The payload of `panic_any` may be anything, and dropping it may panic; that is rare enough to leak.
-    std::mem::forget(payload);
-    Error::new("connector_failed", message)
+    Error::new(
+        "connector_failed",
+        format_args!("the connector panicked: {said}"),
+    )
 }
