@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::context::Shared;
-use crate::control::{ModelEntry, ReloadError, SinkTestError};
+use crate::control::{ModelEntry, PluginReloadError, ReloadError, SinkTestError};
 use crate::extract::Params;
 use crate::problem::{Answer, Problem, ok, rfc3339};
 
@@ -140,6 +140,30 @@ pub(crate) async fn plugins(State(api): State<Shared>) -> Answer {
     let plugins = api.context.control.plugins();
     let sinks = api.context.alerts.stats().sinks;
     ok(&json!({"count": plugins.len(), "plugins": plugins, "sinks": sinks}))
+}
+
+/// Puts a plugin's file to use again: compiles beside, runs the new version's check, swaps. Running calls end with the
+/// old version, which also stays if anything about the new one is wrong.
+#[utoipa::path(post, path = "/admin/plugins/{name}/reload", tag = "plugins", security(("key" = ["admin"])),
+    params(("name" = String, Path, description = "name of the plugin")),
+    responses(
+        (status = 200, description = "the file as it is now is in use", body = crate::shapes::PluginReloadedAnswer),
+        (status = 404, description = "no such plugin, or disabled", body = crate::shapes::ProblemDocument),
+        (status = 422, description = "refused, says why; the old version runs on", body = crate::shapes::ProblemDocument)))]
+pub(crate) async fn reload_plugin(State(api): State<Shared>, Path(name): Path<String>) -> Answer {
+    let reloaded = api.context.control.reload_plugin(name.clone()).await;
+    let reloaded = reloaded.map_err(|error| match error {
+        PluginReloadError::Unknown(detail) => Problem::not_found("unknown_plugin", detail),
+        PluginReloadError::Refused(detail) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin_refused", detail)
+        }
+    })?;
+    ok(&json!({
+        "success": true,
+        "plugin": name,
+        "previous": reloaded.previous,
+        "current": reloaded.current,
+    }))
 }
 
 /// Sends a test notification through a sink and waits for its answer.

@@ -2,12 +2,14 @@
 //!
 //! The trait keeps libtorch and wasmtime out of this crate; the binary implements it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use argus_fleet::{EntityForecast, ModelId, Risk};
 use argus_schema::EntityName;
+pub use argus_sources::SourceStatus;
 use argus_store::RecoveryReport;
 use serde::Serialize;
 use serde_json::Value;
@@ -35,6 +37,23 @@ pub trait Control: Send + Sync {
 
     /// All configured plugins. Called for each `/plugins` and `/metrics`; must not block.
     fn plugins(&self) -> Vec<PluginReport>;
+
+    /// All sources that are polled. Called for each `/status` and `/metrics`; must not block.
+    fn sources(&self) -> Vec<SourceStatus> {
+        Vec::new()
+    }
+
+    /// All configured connectors. Called for each `/status` and `/metrics`; must not block.
+    fn connectors(&self) -> Vec<ConnectorReport> {
+        Vec::new()
+    }
+
+    /// Makes a plugin's file ready again, asks the new version's check and puts it to use. The running one stays when
+    /// that fails.
+    fn reload_plugin(
+        &self,
+        name: String,
+    ) -> BoxFuture<'_, Result<PluginReloaded, PluginReloadError>>;
 
     /// Sends a test notification through a sink and waits for its answer.
     fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>>;
@@ -151,6 +170,66 @@ pub enum ForecastNowError {
     Stopping(String),
 }
 
+/// One version of a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct PluginVersion {
+    /// The version it says it has.
+    pub version: Option<String>,
+    /// SHA-256 of its file, hexadecimal.
+    pub sha256: String,
+}
+
+/// What runs after a reload, and what ran before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PluginReloaded {
+    /// What ran before, if anything did.
+    pub previous: Option<PluginVersion>,
+    /// What runs now.
+    pub current: PluginVersion,
+}
+
+/// Why a plugin was not reloaded.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PluginReloadError {
+    /// No plugin of that name, or a disabled one.
+    #[error("{0}")]
+    Unknown(String),
+    /// The file, its settings or its check; the version that ran runs on.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// One native connector as operators see it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ConnectorReport {
+    /// Its name in the configuration.
+    pub name: String,
+    /// `open`, `stuck` (inside a call that should return at once) or `failed` (not opened).
+    pub state: String,
+    /// Name and version that the library gives itself; null while it is not loaded.
+    pub library: Option<String>,
+    /// SHA-256 of the library, hexadecimal.
+    pub sha256: Option<String>,
+    /// Requests, pages included.
+    pub requests: u64,
+    /// Requests that ended in an error.
+    pub errors: u64,
+    /// Documents that came.
+    pub documents: u64,
+    /// Bytes of documents that came.
+    pub bytes: u64,
+    /// Requests under way.
+    pub waiting: u64,
+    /// Answers that it owes: the requests were given up.
+    pub owed: u64,
+    /// Cursors that are open.
+    pub cursors: u64,
+    /// What it did against its contract, by kind.
+    pub misbehaviour: BTreeMap<&'static str, u64>,
+    /// The newest error, or why it is not open; names the connector.
+    pub last_error: Option<String>,
+}
+
 /// Why a test notification was not delivered.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SinkTestError {
@@ -163,7 +242,7 @@ pub enum SinkTestError {
 }
 
 /// One plugin as operators see it.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct PluginReport {
     /// Its name in the configuration.
     pub name: String,
@@ -173,6 +252,8 @@ pub struct PluginReport {
     pub version: Option<String>,
     /// `ready`, `backing_off`, `quarantined`, `failed` (could not be loaded) or `disabled`.
     pub state: String,
+    /// What it may do, in one line of plain words.
+    pub may: String,
     /// One sentence on the state, where it is not `ready`.
     pub state_reason: Option<String>,
     /// The component's file.
@@ -184,10 +265,16 @@ pub struct PluginReport {
     pub limits: Value,
     /// When this version was put to use, ms since the epoch.
     pub loaded_ms: Option<i64>,
+    /// Why the newest file is not what runs.
+    pub load_error: Option<PluginError>,
+    /// Versions that were put to use after the first.
+    pub reloads: u64,
     /// Calls that were started.
     pub calls: u64,
     /// Calls that ended in an error, faults included.
     pub errors: u64,
+    /// Errors by their code.
+    pub errors_by_code: BTreeMap<String, u64>,
     /// Calls that trapped or exceeded a limit.
     pub faults: u64,
     /// Calls refused because of back-off, quarantine or lack of a free slot.
@@ -198,14 +285,31 @@ pub struct PluginReport {
     pub mean_ms: f64,
     /// Longest call in milliseconds.
     pub max_ms: f64,
+    /// How long calls took.
+    pub call_seconds: SecondsHistogram,
     /// Most linear memory any call used.
     pub memory_high_water_bytes: u64,
+    /// Bytes copied between plugin and host, both ways.
+    pub copied_bytes: u64,
     /// HTTP requests sent.
     pub http_requests: u64,
     /// Bytes of HTTP bodies, both ways.
     pub http_bytes: u64,
     /// The newest failure.
     pub last_error: Option<PluginError>,
+}
+
+/// How many things took how long.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct SecondsHistogram {
+    /// Upper bound of each bucket, ascending; what took longer than all is in `count` only.
+    pub bounds: Vec<f64>,
+    /// How many fell into each bucket and into none before it.
+    pub buckets: Vec<u64>,
+    /// How many there were.
+    pub count: u64,
+    /// How long they took together, in seconds.
+    pub sum: f64,
 }
 
 /// A plugin's failure and when it happened.

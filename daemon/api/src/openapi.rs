@@ -36,6 +36,7 @@ use crate::{admin, alerts, feed, metrics, predictions, remote_write, servers, st
         admin::model_info,
         admin::reload_model,
         admin::plugins,
+        admin::reload_plugin,
         admin::test_sink,
         status::health,
         status::status,

@@ -1,5 +1,8 @@
 //! What other parts of the daemon count, read at each scrape of `/metrics`.
 
+mod inputs;
+mod plugins;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use argus_fleet::ForecastState;
@@ -72,7 +75,8 @@ pub(crate) fn registry(api: &Api) -> Registry {
     store(api, r);
     fleet(api, r);
     alerts(api, r);
-    plugins(api, r);
+    plugins::register(api, r);
+    inputs::register(api, r);
     remote_write(api, r);
     registry
 }
@@ -292,53 +296,6 @@ fn alerts(api: &Api, r: &mut Registry) {
         failed,
     );
     r.register("sink_dead_lettered", "Notifications given up", dead);
-}
-
-fn plugins(api: &Api, r: &mut Registry) {
-    let calls: Family<Named, Counter> = Family::default();
-    let errors: Family<Named, Counter> = Family::default();
-    let faults: Family<Named, Counter> = Family::default();
-    let refused: Family<Named, Counter> = Family::default();
-    let bytes: Family<Named, Counter> = Family::default();
-    let memory: Family<Named, Gauge> = Family::default();
-    let mean: Family<Named, FloatGauge> = Family::default();
-    for plugin in api.context.control.plugins() {
-        let name = Named {
-            name: plugin.name.clone(),
-        };
-        calls.get_or_create(&name).inc_by(plugin.calls);
-        errors.get_or_create(&name).inc_by(plugin.errors);
-        faults.get_or_create(&name).inc_by(plugin.faults);
-        refused.get_or_create(&name).inc_by(plugin.refused);
-        bytes.get_or_create(&name).inc_by(plugin.http_bytes);
-        memory
-            .get_or_create(&name)
-            .set(i64::try_from(plugin.memory_high_water_bytes).unwrap_or(i64::MAX));
-        mean.get_or_create(&name).set(plugin.mean_ms);
-    }
-    r.register("plugin_calls", "Calls started", calls);
-    r.register("plugin_errors", "Calls that ended in an error", errors);
-    r.register(
-        "plugin_faults",
-        "Calls that trapped or exceeded a limit",
-        faults,
-    );
-    r.register(
-        "plugin_refused",
-        "Calls refused by back-off, quarantine or lack of a slot",
-        refused,
-    );
-    r.register(
-        "plugin_http_bytes",
-        "Bytes of HTTP bodies, both ways",
-        bytes,
-    );
-    r.register(
-        "plugin_memory_high_water_bytes",
-        "Most memory any call used",
-        memory,
-    );
-    r.register("plugin_call_mean_milliseconds", "Mean time of a call", mean);
 }
 
 fn remote_write(api: &Api, r: &mut Registry) {

@@ -429,6 +429,19 @@ pub(crate) struct Server {
     risk_score: Option<f64>,
 }
 
+/// Answer of a plugin's reload.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PluginReloadedAnswer {
+    /// Always true; a refusal is a problem document.
+    success: bool,
+    /// Its name in the configuration.
+    plugin: String,
+    /// What ran before; null where nothing did.
+    previous: Option<crate::control::PluginVersion>,
+    /// What runs now.
+    current: crate::control::PluginVersion,
+}
+
 /// Answer of `/plugins`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Plugins {

@@ -18,6 +18,9 @@ const AFTER_HELP: &str =
     "Exit codes: 0 done, 1 the answer is no (records refused, parity missed), 2 could not run.
 Logs go to stderr; ARGUS_LOG sets their filter, e.g. ARGUS_LOG=debug.";
 
+/// The verb with which the daemon starts itself to compile a plugin.
+pub const COMPILE_VERB: &str = "compile-plugin";
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -50,6 +53,9 @@ pub enum Command {
     Key(KeyArgs),
     /// The configuration file.
     Config(ConfigArgs),
+    /// Compiles a plugin, standard input to standard output, within limits: how the daemon does it in a child.
+    #[command(name = COMPILE_VERB, hide = true)]
+    CompilePlugin,
 }
 
 /// `argus serve`.

@@ -24,6 +24,9 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Config(args) => commands::config::run(&args),
+        Command::CompilePlugin => {
+            return ExitCode::from(argus_plugin_host::compile_stdin_to_stdout());
+        }
     };
     exit::report(outcome)
 }

@@ -29,6 +29,10 @@ wasmtime::component::bindgen!({
         "argus:plugin/incidents": async | trappable,
         default: trappable,
     },
+    with: {
+        "argus:plugin/connector.cursor": crate::interfaces::connector::OpenCursor,
+        "argus:plugin/model.window": crate::interfaces::model::Window,
+    },
 });
 
 /// The worlds of the kinds, each with its export.

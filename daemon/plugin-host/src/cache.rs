@@ -2,22 +2,25 @@
 //!
 //! One file per component and engine: `SHA256-ENGINE.cwasm`, where ENGINE is a hash over the engine's version, its
 //! settings and the processor's features. Content: SHA-256 of the rest (32 bytes), then the engine's serialised code.
-//! Files are written beside and renamed, so a reader sees a whole file or none. Compiled code is trusted code: the
-//! folder belongs to this user and has mode 0700, else it is refused.
+//! Files are written beside and renamed, so a reader sees a whole file or none. Compiled code is trusted code: folder
+//! and file must belong to this user, the folder has mode 0700, and nothing is read through a symbolic link; what is
+//! otherwise is not loaded but compiled again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, process};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::Component;
 
 use crate::errors::HostError;
 
 const CHECKSUM_BYTES: usize = 32;
+/// Versions that are kept, all plugins together; the ones that were made longest ago go.
+const MAX_ENTRIES: usize = 64;
 
 /// The folder of compiled code.
 #[derive(Debug, Clone)]
@@ -42,55 +45,85 @@ impl Cache {
         })
     }
 
-    /// The compiled component, if it is there and whole.
-    pub(crate) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+    /// The compiled code of a component, if it is there, ours and whole.
+    pub(crate) fn load(&self, sha256: &str) -> Option<Vec<u8>> {
         let path = self.path(sha256);
-        let bytes = fs::read(&path).ok()?;
-        let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES)?;
-        if checksum != Sha256::digest(code).as_slice() {
-            tracing::warn!(path = %path.display(), "compiled plugin is damaged; compiling again");
-            return None;
+        match read_ours(&path) {
+            Ok(code) => Some(code),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), "compiled plugin is not used: {error}; compiling again");
+                None
+            }
         }
-        #[expect(unsafe_code, reason = "compiled code is loaded from the private cache")]
-        // SAFETY: the bytes were serialised by an engine with the same compatibility hash (it is in the name, and the
-        // engine checks again), they are whole (checksum), and nobody else can write them: `open` made sure that the
-        // folder belongs to this user with mode 0700.
-        let loaded = unsafe { Component::deserialize(engine, code) };
-        loaded
-            .inspect_err(
-                |e| tracing::warn!(path = %path.display(), "compiled plugin is unusable: {e:#}"),
-            )
-            .ok()
     }
 
-    /// Keeps a compiled component. A failure costs only time at the next start.
-    pub(crate) fn store(&self, sha256: &str, component: &Component) {
-        let kept = component.serialize().map_err(|e| e.to_string());
-        let kept = kept.and_then(|code| self.write(sha256, &code).map_err(|e| e.to_string()));
-        if let Err(reason) = kept {
-            tracing::warn!(dir = %self.dir.display(), "cannot keep a compiled plugin: {reason}");
+    /// Keeps compiled code. A failure costs only time at the next start.
+    pub(crate) fn store(&self, sha256: &str, code: &[u8]) {
+        if let Err(error) = self.write(sha256, code).and_then(|()| self.thin_out()) {
+            tracing::warn!(dir = %self.dir.display(), "cannot keep a compiled plugin: {error}");
         }
     }
 
     fn write(&self, sha256: &str, code: &[u8]) -> io::Result<()> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = self.path(sha256);
-        let beside = path.with_extension(format!("{}.tmp", process::id()));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let beside = path.with_extension(format!("{}-{number}.tmp", process::id()));
         let mut file = fs::OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&beside)?;
-        file.write_all(&Sha256::digest(code))?;
-        file.write_all(code)?;
-        drop(file);
-        fs::rename(beside, path)
+        let written = file
+            .write_all(&Sha256::digest(code))
+            .and_then(|()| file.write_all(code))
+            .and_then(|()| fs::rename(&beside, path));
+        if written.is_err() {
+            // A full disk should not be made fuller.
+            let _ = fs::remove_file(&beside);
+        }
+        written
+    }
+
+    fn thin_out(&self) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            entries.push((entry.metadata()?.modified()?, entry.path()));
+        }
+        entries.sort();
+        let surplus = entries.len().saturating_sub(MAX_ENTRIES);
+        for (_, path) in &entries[..surplus] {
+            fs::remove_file(path)?;
+        }
+        Ok(())
     }
 
     fn path(&self, sha256: &str) -> PathBuf {
         self.dir
             .join(format!("{sha256}-{:016x}.cwasm", self.engine_hash))
     }
+}
+
+fn read_ours(path: &Path) -> io::Result<Vec<u8>> {
+    let no_follow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(no_follow)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.uid() != own_uid() || metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("another user could have written it"));
+    }
+    let mut checksum = [0; CHECKSUM_BYTES];
+    let mut code = Vec::new();
+    file.read_exact(&mut checksum)?;
+    file.read_to_end(&mut code)?;
+    if checksum != Sha256::digest(&code).as_slice() {
+        return Err(io::Error::other("it is damaged"));
+    }
+    Ok(code)
 }
 
 fn make_private(dir: &Path) -> io::Result<()> {
@@ -103,11 +136,21 @@ fn make_private(dir: &Path) -> io::Result<()> {
     if !metadata.is_dir() {
         return not_ours("it is not a folder");
     }
-    if metadata.uid() != fs::metadata("/proc/self")?.uid() {
+    if metadata.uid() != own_uid() {
         return not_ours("it belongs to another user, who could replace compiled code");
     }
     if metadata.mode() & 0o077 != 0 {
+        // Who could write here before may have left something.
+        if metadata.mode() & 0o022 != 0 {
+            for entry in fs::read_dir(dir)? {
+                fs::remove_file(entry?.path())?;
+            }
+        }
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
 }

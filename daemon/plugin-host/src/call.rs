@@ -5,40 +5,48 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap, UpdateDeadline, WasmBacktrace};
 
-use crate::bindings::argus::plugin::types::{Error as ReportedError, Pair};
-use crate::bindings::sink::exports::argus::plugin::delivery;
+use crate::bindings::argus::plugin::types::Error as ReportedError;
 use crate::clock::Clock;
 use crate::engine::EPOCH_TICK;
 use crate::errors::Failure;
 use crate::interfaces::http::CallHttp;
 use crate::interfaces::log::CallLog;
+use crate::interfaces::model::CallModel;
 use crate::interfaces::wasi::Wasi;
+use crate::kinds::Task;
 use crate::limiter::Limiter;
 use crate::loaded::Loaded;
-use crate::notification::{Receipt, SinkNotification};
-use crate::secrets::disarm;
+use crate::services::Services;
+use crate::state::PluginStore;
 
-/// What a plugin is asked to do.
-#[derive(Debug)]
-pub(crate) enum Task {
-    Check,
-    Deliver {
-        notification: Box<SinkNotification>,
-        idempotency_key: String,
-    },
+/// What a call borrows from its host.
+#[derive(Clone)]
+pub(crate) struct Lent {
+    pub clock: Arc<dyn Clock>,
+    pub services: Services,
 }
 
 /// What a call holds on the host's side; gone when the call ends.
 pub(crate) struct CallState {
     pub loaded: Arc<Loaded>,
     pub clock: Arc<dyn Clock>,
+    pub services: Services,
+    pub state: Arc<PluginStore>,
     pub started: Instant,
     pub limiter: Limiter,
     pub log: CallLog,
     pub http: CallHttp,
+    pub model: CallModel,
     pub wasi: Wasi,
+    /// Cursors of connectors that are open.
+    pub cursors: usize,
+    /// What the handles of our own interfaces stand for.
+    pub resources: ResourceTable,
+    /// Bytes that went between plugin and host, both ways.
+    pub copied_bytes: u64,
     /// The limit that ended the call; more precise than the trap it shows as.
     violation: Option<Failure>,
     compute_ticks: u64,
@@ -46,36 +54,40 @@ pub(crate) struct CallState {
 
 /// How a call ended and what it took.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub result: Result<Receipt, Failure>,
+pub(crate) struct Ended<T> {
+    pub result: Result<T, Failure>,
     pub retry_after: Option<Duration>,
+    pub cost: Cost,
+}
+
+/// What a call took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
     pub took: Duration,
     pub memory_bytes: u64,
+    pub copied_bytes: u64,
     pub http_requests: u64,
     pub http_bytes: u64,
     pub log_lines: u64,
+    pub evaluations: u64,
 }
 
-impl Ended {
+impl<T> Ended<T> {
     /// A call that was lost because the host is going down.
     pub(crate) fn stopping() -> Self {
         Self {
             result: Err(Failure::Stopping),
             retry_after: None,
-            took: Duration::ZERO,
-            memory_bytes: 0,
-            http_requests: 0,
-            http_bytes: 0,
-            log_lines: 0,
+            cost: Cost::default(),
         }
     }
 }
 
 /// Strings in results and errors are for people; the rest is cut off.
-const MAX_TEXT_CHARS: usize = 2000;
+pub(crate) const MAX_TEXT_CHARS: usize = 2000;
 const MAX_CODE_CHARS: usize = 64;
 /// Component-model handles a call may hold.
-const MAX_HANDLES: usize = 1000;
+pub(crate) const MAX_HANDLES: usize = 1000;
 
 impl CallState {
     /// Remembers why the call ends; the returned error makes the host function trap.
@@ -93,6 +105,23 @@ impl CallState {
             .saturating_sub(self.started.elapsed())
     }
 
+    /// Counts bytes that a host function took from the plugin. How many it may hand over at once is watched by the
+    /// engine, before anything is copied.
+    pub(crate) fn received(&mut self, bytes: usize) {
+        self.copied_bytes = self.copied_bytes.saturating_add(bytes as u64);
+    }
+
+    /// Counts bytes that a host function is about to copy into the plugin's memory, and ends the call if they are too
+    /// many at once.
+    pub(crate) fn hand_over(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        let limit_bytes = self.loaded.limits.copied_bytes;
+        if bytes > limit_bytes {
+            return Err(self.end_call(Failure::TooMuchData { limit_bytes }));
+        }
+        self.received(bytes);
+        Ok(())
+    }
+
     fn count_tick(&mut self) -> Result<(), wasmtime::Error> {
         self.compute_ticks += 1;
         let compute = self.loaded.limits.compute;
@@ -105,21 +134,27 @@ impl CallState {
 }
 
 /// Runs a task in a fresh instance. Must run on the host's own runtime, with the epoch ticking.
-pub(crate) async fn run(
+pub(crate) async fn run<T: Task>(
     engine: &Engine,
     loaded: Arc<Loaded>,
-    clock: Arc<dyn Clock>,
-    task: Task,
-) -> Ended {
+    lent: Lent,
+    task: T,
+) -> Ended<T::Answer> {
     let limits = loaded.limits;
     let state = CallState {
         limiter: Limiter::new(&limits),
+        state: loaded.state.clone(),
         loaded: loaded.clone(),
-        clock,
+        clock: lent.clock,
+        services: lent.services,
         started: Instant::now(),
         log: CallLog::default(),
         http: CallHttp::default(),
+        model: CallModel::default(),
         wasi: Wasi::default(),
+        cursors: 0,
+        resources: ResourceTable::new(),
+        copied_bytes: 0,
         violation: None,
         compute_ticks: 0,
     };
@@ -136,13 +171,14 @@ pub(crate) async fn run(
             Box::pin(tokio::task::yield_now()),
         ))
     });
-    let outcome = tokio::time::timeout(limits.timeout, perform(&mut store, &loaded, task)).await;
+    let performed = task.perform(&mut store, &loaded.exports);
+    let outcome = tokio::time::timeout(limits.timeout, performed).await;
     let mut state = store.into_data();
     let result = match outcome {
         Err(_) => Err(Failure::TimedOut(limits.timeout)),
         Ok(Err(error)) => Err(judge(&error, &mut state)),
         Ok(Ok(Err(error))) => Err(reported(error)),
-        Ok(Ok(Ok(receipt))) => Ok(receipt),
+        Ok(Ok(Ok(answer))) => Ok(answer),
     };
     let retry_after = match &result {
         Err(Failure::Reported {
@@ -157,41 +193,15 @@ pub(crate) async fn run(
     Ended {
         result,
         retry_after,
-        took: state.started.elapsed(),
-        memory_bytes: state.limiter.high_water_bytes() as u64,
-        http_requests: state.http.requests.into(),
-        http_bytes: state.http.bytes,
-        log_lines: state.log.lines.into(),
-    }
-}
-
-async fn perform(
-    store: &mut Store<CallState>,
-    loaded: &Loaded,
-    task: Task,
-) -> wasmtime::Result<Result<Receipt, ReportedError>> {
-    let sink = loaded.sink.instantiate_async(&mut *store).await?;
-    let exports = sink.argus_plugin_delivery();
-    match task {
-        Task::Check => Ok(exports
-            .call_check(&mut *store)
-            .await?
-            .map(|()| Receipt::default())),
-        Task::Deliver {
-            notification,
-            idempotency_key,
-        } => {
-            let notification = to_wit(&notification);
-            let receipt = exports
-                .call_deliver(&mut *store, &notification, &idempotency_key)
-                .await?;
-            Ok(receipt.map(|receipt| Receipt {
-                remote_id: receipt
-                    .remote_id
-                    .map(|text| readable(&text, MAX_TEXT_CHARS)),
-                message: receipt.message.map(|text| readable(&text, MAX_TEXT_CHARS)),
-            }))
-        }
+        cost: Cost {
+            took: state.started.elapsed(),
+            memory_bytes: state.limiter.high_water_bytes() as u64,
+            copied_bytes: state.copied_bytes,
+            http_requests: state.http.requests.into(),
+            http_bytes: state.http.bytes,
+            log_lines: state.log.lines.into(),
+            evaluations: state.model.evaluations.into(),
+        },
     }
 }
 
@@ -199,6 +209,9 @@ async fn perform(
 fn judge(error: &wasmtime::Error, state: &mut CallState) -> Failure {
     if let Some(violation) = state.violation.take() {
         return violation;
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Failure::Crowded;
     }
     let limits = &state.loaded.limits;
     if state.limiter.memory_refused() {
@@ -264,7 +277,7 @@ fn reported(error: ReportedError) -> Failure {
 }
 
 /// Text from a plugin, fit for logs and terminals.
-fn readable(text: &str, max_chars: usize) -> String {
+pub(crate) fn readable(text: &str, max_chars: usize) -> String {
     let mut readable: String = text
         .chars()
         .take(max_chars)
@@ -274,44 +287,6 @@ fn readable(text: &str, max_chars: usize) -> String {
         readable.push('…');
     }
     readable
-}
-
-/// Texts of a notification come from outside (a server's name, say): placeholders in them are broken.
-fn to_wit(from: &SinkNotification) -> delivery::Notification {
-    let text = |text: &String| disarm(text).into_owned();
-    let optional = |value: &Option<String>| value.as_ref().map(text);
-    let pairs = |list: &[(String, String)]| {
-        list.iter()
-            .map(|(name, value)| Pair {
-                name: text(name),
-                value: text(value),
-            })
-            .collect()
-    };
-    delivery::Notification {
-        id: text(&from.id),
-        fingerprint: text(&from.fingerprint),
-        event: text(&from.event),
-        severity: text(&from.severity),
-        level: text(&from.level),
-        risk_score: from.risk_score,
-        entity_kind: text(&from.entity_kind),
-        entity: text(&from.entity),
-        profile: text(&from.profile),
-        metric: optional(&from.metric),
-        unit: optional(&from.unit),
-        threshold: from.threshold,
-        probability: from.probability,
-        current_value: from.current_value,
-        expected_breach_ms: from.expected_breach_ms,
-        started_at_ms: from.started_at_ms,
-        updated_at_ms: from.updated_at_ms,
-        ends_at_ms: from.ends_at_ms,
-        summary: text(&from.summary),
-        labels: pairs(&from.labels),
-        annotations: pairs(&from.annotations),
-        link: optional(&from.link),
-    }
 }
 
 impl fmt::Debug for CallState {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::clock::{Clock, SystemClock};
+use crate::compile::CompilerCommand;
+use crate::services::Services;
 use crate::target_spec::TargetSpec;
 
 /// Settings of the host as a whole.
@@ -16,6 +18,14 @@ use crate::target_spec::TargetSpec;
 pub struct HostConfig {
     /// Folder for compiled code, made with mode 0700; none compiles anew at every start.
     pub cache_dir: Option<PathBuf>,
+    /// Folder for what plugins remember; none lets them forget when the process ends.
+    pub state_dir: Option<PathBuf>,
+    /// How to start the process that compiles; none compiles in this one.
+    pub compiler: Option<CompilerCommand>,
+    /// How often plugins' files are looked at for changes; none never does.
+    pub watch_every: Option<Duration>,
+    /// What plugins may be lent.
+    pub services: Services,
     /// Threads that plugins run on. They are the host's own: plugins never share workers with ingest.
     pub worker_threads: usize,
     /// When a failing plugin is left alone, and for how long.
@@ -28,6 +38,10 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             cache_dir: None,
+            state_dir: None,
+            compiler: None,
+            watch_every: None,
+            services: Services::default(),
             worker_threads: 2,
             health: HealthPolicy::default(),
             clock: Arc::new(SystemClock),
@@ -67,21 +81,40 @@ impl Default for HealthPolicy {
 pub enum PluginKind {
     /// Carries notifications somewhere else.
     Sink,
+    /// Fetches records from somewhere else.
+    Source,
+    /// Says why a forecast is what it is.
+    Explainer,
+    /// Proposes and performs repairs.
+    Remediation,
+    /// Thinks about incidents.
+    Investigator,
 }
 
 impl PluginKind {
-    /// The kind's name in configurations and manifests.
+    /// Every kind.
+    pub const ALL: [Self; 5] = [
+        Self::Sink,
+        Self::Source,
+        Self::Explainer,
+        Self::Remediation,
+        Self::Investigator,
+    ];
+
+    /// The kind's name in configurations, manifests and worlds.
     pub fn as_str(self) -> &'static str {
         match self {
-            PluginKind::Sink => "sink",
+            Self::Sink => "sink",
+            Self::Source => "source",
+            Self::Explainer => "explainer",
+            Self::Remediation => "remediation",
+            Self::Investigator => "investigator",
         }
     }
 
     /// The kind of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [PluginKind::Sink]
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 
@@ -106,6 +139,8 @@ pub struct PluginSpec {
     pub limits: Limits,
     /// Where it may send HTTP requests, by name.
     pub targets: BTreeMap<String, TargetSpec>,
+    /// Which connectors it may ask, by name.
+    pub connectors: Vec<String>,
     /// Its own settings: a JSON object, or null for none.
     pub config: serde_json::Value,
 }
@@ -120,6 +155,7 @@ impl PluginSpec {
             sha256: None,
             limits: Limits::default(),
             targets: BTreeMap::new(),
+            connectors: Vec::new(),
             config: serde_json::Value::Null,
         }
     }
@@ -142,8 +178,13 @@ pub struct Limits {
     pub concurrent_calls: usize,
     /// HTTP requests in a call.
     pub http_requests: u32,
-    /// Bytes a plugin may hand to the host, in each call of a host function and in its result.
+    /// Bytes that may go between plugin and host at once, either way: in each call of a host function and in the
+    /// call's own result.
     pub copied_bytes: usize,
+    /// Bytes that the plugin may remember from call to call.
+    pub state_bytes: usize,
+    /// Variants of windows that a call may run through the model.
+    pub model_evaluations: u32,
     /// Bytes a call may log.
     pub log_bytes: usize,
     /// Lines a call may log.
@@ -166,6 +207,8 @@ impl Default for Limits {
             concurrent_calls: 4,
             http_requests: 16,
             copied_bytes: 8 << 20,
+            state_bytes: 1_000_000,
+            model_evaluations: 5000,
             log_bytes: 64 << 10,
             log_lines: 200,
             // A Python component with its interpreter takes 18 MB.

@@ -5,15 +5,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::errors::HostError;
 
 /// How often running plugins are interrupted to look at their deadlines and to let others run.
 pub const EPOCH_TICK: Duration = Duration::from_millis(2);
 
-/// An engine that runs components with interruption, and nothing that a component does not need.
-pub(crate) fn new_engine() -> Result<Engine, HostError> {
+/// Calls of all plugins together that run at the same time.
+pub(crate) const MAX_CALLS: u32 = 256;
+/// A component consists of a few core instances: shims, adapters, the program. Python has about twenty.
+pub(crate) const MAX_CORE_INSTANCES: u32 = 64;
+/// Memories and tables of one component.
+pub(crate) const MAX_MEMORIES: u32 = 8;
+pub(crate) const MAX_TABLES: u32 = 16;
+/// Elements of one table; address space is set aside for them.
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 1_000_000;
+/// What of a memory is zeroed by hand instead of given back to the kernel when a call ends.
+const KEPT_MEMORY_BYTES: usize = 256 << 10;
+const KEPT_TABLE_BYTES: usize = 16 << 10;
+const KEPT_STACK_BYTES: usize = 32 << 10;
+/// Slots that stay warm. Each keeps at most the bytes above; what a hostile call touched beyond goes back to the kernel.
+const WARM_SLOTS: u32 = 16;
+
+/// The settings that compiled code depends on: the compiling process and the running one must agree on them.
+fn settings() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.max_wasm_stack(512 << 10);
@@ -23,7 +39,43 @@ pub(crate) fn new_engine() -> Result<Engine, HostError> {
     config.shared_memory(false);
     config.wasm_memory64(false);
     config.memory_init_cow(true);
-    Engine::new(&config).map_err(|e| HostError::Engine(format!("{e:#}")))
+    config
+}
+
+/// An engine that only compiles.
+pub(crate) fn compiling_engine() -> Result<Engine, HostError> {
+    Engine::new(&settings()).map_err(|e| HostError::Engine(format!("{e:#}")))
+}
+
+/// An engine that runs components with interruption, and nothing that a component does not need. Instances come from a
+/// pool: making one takes microseconds.
+pub(crate) fn running_engine() -> Result<Engine, HostError> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(MAX_CALLS)
+        .total_core_instances(MAX_CALLS * MAX_CORE_INSTANCES)
+        .total_memories(MAX_CALLS * 2)
+        .total_tables(MAX_CALLS * 8)
+        .total_stacks(MAX_CALLS)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_memories_per_module(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_tables_per_module(MAX_TABLES)
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
+        .max_component_instance_size(4 << 20)
+        .max_core_instance_size(4 << 20)
+        .max_memory_size(4 << 30)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_unused_warm_slots(WARM_SLOTS)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+        .table_keep_resident(KEPT_TABLE_BYTES)
+        .async_stack_keep_resident(KEPT_STACK_BYTES);
+    let mut config = settings();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    Engine::new(&config).or_else(|error| {
+        // The pool sets address space aside, which not every system gives. Without it everything works, slower.
+        tracing::warn!("plugins run without a pool of instances: {error:#}");
+        compiling_engine()
+    })
 }
 
 /// Advances the engine's epoch every [`EPOCH_TICK`] while calls are running, from a thread of the operating system:

@@ -111,9 +111,12 @@ pub enum Failure {
     /// It wants something that its kind is not granted, or lacks an export.
     #[error("it does not fit the host: {0}")]
     Unlinkable(String),
-    /// The plugin's own settings have the wrong shape.
+    /// The plugin's own settings do not fit its schema, or the schema itself is unusable.
     #[error("its settings are unusable: {0}")]
-    Settings(&'static str),
+    Settings(String),
+    /// What it remembers cannot be read.
+    #[error("its state is unusable: {0}")]
+    State(String),
     /// A target's settings are unusable.
     #[error("target {target:?} is unusable: {reason}")]
     Target {
@@ -170,6 +173,12 @@ pub enum Failure {
     /// All slots were taken for as long as a call may take.
     #[error("all its {0} concurrent calls stayed busy")]
     Busy(usize),
+    /// All instances of the host were taken.
+    #[error("found no free instance: too many calls of all plugins together")]
+    Crowded,
+    /// There is no version that could be called.
+    #[error("is not loaded: {0}")]
+    NotLoaded(String),
     /// Calls are refused for a while after faults.
     #[error("is left alone until {until_ms} ms after {faults} faults in a row")]
     BackingOff {
@@ -203,6 +212,7 @@ impl Failure {
             Failure::WrongKind { .. } => "wrong_kind",
             Failure::Unlinkable(_) => "unlinkable",
             Failure::Settings(_) => "invalid_config",
+            Failure::State(_) => "bad_state",
             Failure::Target { .. } => "bad_target",
             Failure::Reported { code, .. } => code,
             Failure::Panicked(_) => "panicked",
@@ -214,6 +224,8 @@ impl Failure {
             Failure::LogFlood { .. } => "log_flood",
             Failure::TooMuchData { .. } => "too_much_data",
             Failure::Busy(_) => "busy",
+            Failure::Crowded => "crowded",
+            Failure::NotLoaded(_) => "not_loaded",
             Failure::BackingOff { .. } => "backing_off",
             Failure::Quarantined { .. } => "quarantined",
             Failure::Stopping => "stopping",
@@ -227,7 +239,10 @@ impl Failure {
             Failure::Reported { retryable, .. } => *retryable,
             _ => {
                 self.is_fault()
-                    || matches!(self, Failure::Busy(_))
+                    || matches!(
+                        self,
+                        Failure::Busy(_) | Failure::Crowded | Failure::NotLoaded(_)
+                    )
                     || self.is_refusal()
                     || *self == Failure::Stopping
             }

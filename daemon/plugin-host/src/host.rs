@@ -1,20 +1,25 @@
 //! The host: engine, threads, cache, and what is granted to which kind.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::cache::Cache;
-use crate::call::CallState;
+use crate::call::{CallState, Lent};
 use crate::clock::Clock;
+use crate::compile::CompilerCommand;
 use crate::config::{HealthPolicy, HostConfig, PluginKind, PluginSpec};
-use crate::engine::{Ticker, new_engine};
-use crate::errors::{Failure, HostError, PluginError};
+use crate::engine::{Ticker, running_engine};
+use crate::errors::{HostError, PluginError};
 use crate::interfaces;
-use crate::loaded::Loaded;
 use crate::plugin::Plugin;
+use crate::services::Services;
+use crate::watch;
 
 /// Loads plugins and lends them threads.
 pub struct PluginHost {
@@ -22,8 +27,15 @@ pub struct PluginHost {
     pub(crate) ticker: Ticker,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) health: HealthPolicy,
-    sinks: Linker<CallState>,
-    cache: Option<Cache>,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) compiler: Option<CompilerCommand>,
+    /// Compilations at the same time.
+    pub(crate) compiling: Semaphore,
+    pub(crate) state_dir: Option<std::path::PathBuf>,
+    services: Services,
+    linkers: HashMap<PluginKind, Linker<CallState>>,
+    /// Plugins whose files are watched.
+    pub(crate) watched: Mutex<Vec<Weak<Plugin>>>,
     /// Always there until the host is dropped.
     runtime: Option<Runtime>,
 }
@@ -36,14 +48,21 @@ impl std::fmt::Debug for PluginHost {
     }
 }
 
-/// Compilations at the same time; each uses all cores by itself.
-const BLOCKING_THREADS: usize = 2;
+/// Threads for files, state and what else waits for the disk.
+const BLOCKING_THREADS: usize = 4;
+/// Each uses all cores by itself.
+const COMPILATIONS: usize = 1;
 
 impl PluginHost {
     /// Starts the engine and the plugins' threads.
     pub fn new(config: HostConfig) -> Result<Arc<Self>, HostError> {
-        let engine = new_engine()?;
-        let sinks = interfaces::linker(&engine, PluginKind::Sink);
+        let engine = running_engine()?;
+        let mut linkers = HashMap::new();
+        for kind in PluginKind::ALL {
+            let linker = interfaces::linker(&engine, kind, &config.services)
+                .map_err(|e| HostError::Engine(format!("{e:#}")))?;
+            linkers.insert(kind, linker);
+        }
         let cache = config
             .cache_dir
             .as_deref()
@@ -56,53 +75,55 @@ impl PluginHost {
             .enable_all()
             .build()
             .map_err(HostError::Threads)?;
-        Ok(Arc::new(Self {
+        let host = Arc::new(Self {
             ticker: Ticker::start(&engine)?,
-            sinks: sinks.map_err(|e| HostError::Engine(format!("{e:#}")))?,
             engine,
             clock: config.clock,
             health: config.health,
             cache,
+            compiler: config.compiler,
+            compiling: Semaphore::new(COMPILATIONS),
+            state_dir: config.state_dir,
+            services: config.services,
+            linkers,
+            watched: Mutex::default(),
             runtime: Some(runtime),
-        }))
+        });
+        if let Some(every) = config.watch_every {
+            host.runtime()
+                .spawn(watch::watch(Arc::downgrade(&host), every));
+        }
+        Ok(host)
     }
 
-    /// Reads, checks, compiles and links a plugin. Its own [`check`](Plugin::check) is the caller's next step.
+    /// Takes a plugin on without loading it: calls are refused until [`Plugin::reload`], or a change of its file, puts
+    /// a version to use.
+    pub fn add(self: &Arc<Self>, spec: PluginSpec) -> Arc<Plugin> {
+        let plugin = Arc::new(Plugin::new(self.clone(), spec));
+        let mut watched = self.watched.lock();
+        watched.retain(|plugin| plugin.strong_count() > 0);
+        watched.push(Arc::downgrade(&plugin));
+        plugin
+    }
+
+    /// Takes a plugin on and reads, checks, compiles and links it. Its own [`check`](Plugin::check) is the caller's
+    /// next step.
     pub async fn load(self: &Arc<Self>, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
-        let loaded = self.prepare(&spec).await?;
-        Ok(Arc::new(Plugin::new(self.clone(), spec, loaded)))
+        let plugin = self.add(spec);
+        plugin.load().await?;
+        Ok(plugin)
     }
 
-    /// Makes a plugin's file ready, beside whatever is running.
-    pub(crate) async fn prepare(
-        self: &Arc<Self>,
-        spec: &PluginSpec,
-    ) -> Result<Loaded, PluginError> {
-        let (host, own_spec) = (self.clone(), spec.clone());
-        let prepare = move || {
-            let linker = match own_spec.kind {
-                PluginKind::Sink => &host.sinks,
-            };
-            Loaded::prepare(
-                &host.engine,
-                linker,
-                host.cache.as_ref(),
-                &own_spec,
-                host.clock.now_ms(),
-            )
-        };
-        self.runtime()
-            .spawn_blocking(prepare)
-            .await
-            .unwrap_or_else(|_| {
-                let (plugin, failure) = (spec.name.clone(), Failure::Stopping);
-                Err(PluginError {
-                    plugin,
-                    version: None,
-                    failure,
-                    retry_after: None,
-                })
-            })
+    /// What this host's calls borrow.
+    pub(crate) fn lend(&self) -> Lent {
+        Lent {
+            clock: self.clock.clone(),
+            services: self.services.clone(),
+        }
+    }
+
+    pub(crate) fn linker(&self, kind: PluginKind) -> &Linker<CallState> {
+        self.linkers.get(&kind).expect("made for every kind")
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

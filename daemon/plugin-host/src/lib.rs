@@ -12,34 +12,65 @@ mod bindings;
 mod cache;
 mod call;
 mod clock;
+mod compile;
 mod config;
 mod counters;
 mod engine;
 mod errors;
 mod escape;
+mod grants;
 mod health;
 mod host;
 mod interfaces;
+mod kinds;
 mod limiter;
 mod loaded;
 mod manifest;
-mod notification;
 mod plugin;
 mod scrub;
 mod secrets;
+pub mod services;
+mod settings_schema;
 mod sign;
+mod state;
 mod status;
 mod target;
 mod target_spec;
 mod unescape;
+mod variants;
+mod watch;
 
-pub use argus_outbound_http::{RateLimit, Resolve, Resolving};
 pub use clock::{Clock, SystemClock};
+pub use argus_outbound_http::{RateLimit, Resolve, Resolving};
+pub use compile::{CompilerCommand, compile_stdin_to_stdout};
 pub use config::{HealthPolicy, HostConfig, Limits, PluginKind, PluginSpec};
 pub use engine::EPOCH_TICK;
 pub use errors::{Failure, HostError, PluginError};
+pub use grants::{Interface, granted, plain_words};
 pub use host::PluginHost;
-pub use notification::{Receipt, SinkNotification};
-pub use plugin::Plugin;
-pub use status::{LastError, PluginState, PluginStatus};
+pub use kinds::explainer::{Driver, Explanation, Subject};
+pub use kinds::sink::{Receipt, SinkNotification};
+pub use kinds::source::{MAX_CHECKPOINT_BYTES, SourceBatch};
+pub use loaded::{Inspected, inspect};
+pub use manifest::Manifest;
+pub use plugin::{Plugin, PluginVersion, Reloaded};
+pub use status::{CallSeconds, LastError, PluginState, PluginStatus};
 pub use target_spec::{ProxySpec, SecretSource, SignSpec, TargetSpec};
+
+/// The records of remediations, as the WIT package has them.
+pub mod repair {
+    pub use crate::bindings::argus::plugin::incidents::Incident;
+    pub use crate::bindings::remediation::exports::argus::plugin::repair::{
+        Approval, Finding, Progress, Proposal,
+    };
+}
+
+/// The records of investigators, as the WIT package has them.
+pub mod reasoning {
+    pub use crate::bindings::argus::plugin::incidents::Incident;
+    pub use crate::bindings::argus::plugin::types::Pair;
+    pub use crate::bindings::investigator::exports::argus::plugin::reasoning::{
+        Characterisation, Evidence, Excerpt, Facts, Fix, Hypothesis, Precedent, Question, Signal,
+        Verdict,
+    };
+}

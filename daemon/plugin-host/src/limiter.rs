@@ -3,6 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use crate::config::Limits;
+use crate::engine::{MAX_CORE_INSTANCES, MAX_MEMORIES, MAX_TABLES};
 
 /// Bounds all memories together and all tables together, and remembers the most memory that was used.
 #[derive(Debug)]
@@ -14,9 +15,6 @@ pub(crate) struct Limiter {
     table_limit: usize,
     table_elements: usize,
 }
-
-/// A component consists of a few core instances: shims, adapters, the program.
-const MAX_INSTANCES: usize = 64;
 
 impl Limiter {
     pub(crate) fn new(limits: &Limits) -> Self {
@@ -78,14 +76,14 @@ impl ResourceLimiter for Limiter {
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        MAX_CORE_INSTANCES as usize
     }
 
     fn memories(&self) -> usize {
-        MAX_INSTANCES
+        MAX_MEMORIES as usize
     }
 
     fn tables(&self) -> usize {
-        MAX_INSTANCES
+        MAX_TABLES as usize
     }
 }

@@ -6,15 +6,16 @@ use std::io::Read;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
-use crate::bindings::sink::SinkPre;
-use crate::cache::Cache;
-use crate::call::CallState;
+use crate::compile::{compile, deserialise};
 use crate::config::{Limits, PluginSpec};
 use crate::errors::{Failure, PluginError};
+use crate::host::PluginHost;
+use crate::kinds::Exports;
 use crate::manifest::Manifest;
+use crate::settings_schema;
+use crate::state::PluginStore;
 use crate::target::{Targets, bind_targets};
 
 /// One version of a plugin, shared by its running calls.
@@ -22,10 +23,12 @@ pub(crate) struct Loaded {
     pub name: Arc<str>,
     pub version: Option<String>,
     pub sha256: String,
-    pub sink: SinkPre<CallState>,
+    pub exports: Exports,
     pub targets: Targets,
+    pub connectors: Vec<String>,
     pub config_json: String,
     pub limits: Limits,
+    pub state: Arc<PluginStore>,
     pub loaded_ms: i64,
 }
 
@@ -38,79 +41,136 @@ impl fmt::Debug for Loaded {
     }
 }
 
+/// A file that was read and fits the configuration; nothing of it has run.
+#[derive(Debug)]
+pub struct Inspected {
+    /// The component.
+    pub wasm: Vec<u8>,
+    /// Its SHA-256, hexadecimal.
+    pub sha256: String,
+    /// Its manifest; components of other tools may have none.
+    pub manifest: Option<Manifest>,
+}
+
 impl Loaded {
     /// The version, for logs.
     pub(crate) fn version_text(&self) -> &str {
         self.version.as_deref().unwrap_or("(no version)")
     }
 
-    /// Makes a plugin ready. Blocking: compiling takes from tens of milliseconds to many seconds.
-    pub(crate) fn prepare(
-        engine: &Engine,
-        linker: &Linker<CallState>,
-        cache: Option<&Cache>,
+    /// Makes a plugin ready. Must run on the host's own runtime; compiling takes from tens of milliseconds to many
+    /// seconds.
+    pub(crate) async fn prepare(
+        host: &PluginHost,
         spec: &PluginSpec,
-        now_ms: i64,
+        state: Arc<PluginStore>,
     ) -> Result<Self, PluginError> {
         let mut version = None;
-        Self::try_prepare(engine, linker, cache, spec, now_ms, &mut version).map_err(|failure| {
-            PluginError {
-                plugin: spec.name.clone(),
-                version,
-                failure,
-                retry_after: None,
-            }
+        let prepared = Self::try_prepare(host, spec, state, &mut version).await;
+        prepared.map_err(|failure| PluginError {
+            plugin: spec.name.clone(),
+            version,
+            failure,
+            retry_after: None,
         })
     }
 
-    fn try_prepare(
-        engine: &Engine,
-        linker: &Linker<CallState>,
-        cache: Option<&Cache>,
+    async fn try_prepare(
+        host: &PluginHost,
         spec: &PluginSpec,
-        now_ms: i64,
+        state: Arc<PluginStore>,
         version: &mut Option<String>,
     ) -> Result<Self, Failure> {
+        let owned = spec.clone();
+        let read = tokio::task::spawn_blocking(move || read_and_check(&owned));
+        let (inspected, checked) = read.await.map_err(|_| Failure::Stopping)??;
+        *version = inspected.manifest.map(|manifest| manifest.version);
+        checked?;
         let config_json = match &spec.config {
             serde_json::Value::Null => "{}".to_owned(),
-            config @ serde_json::Value::Object(_) => config.to_string(),
-            _ => return Err(Failure::Settings("they must be a table")),
+            config => config.to_string(),
         };
-        let wasm = read(spec)?;
-        let sha256 = hex(&Sha256::digest(&wasm));
-        if let Some(pinned) = &spec.sha256
-            && !pinned.eq_ignore_ascii_case(&sha256)
-        {
-            return Err(Failure::WrongHash {
-                pinned: pinned.clone(),
-                found: sha256,
-            });
-        }
-        // Components of other tools may come without a manifest; the export decides then.
-        if let Some(manifest) = Manifest::of_component(&wasm).map_err(Failure::Manifest)? {
-            *version = Some(manifest.version);
-            if manifest.kind != spec.kind.as_str() {
-                return Err(Failure::WrongKind {
-                    wanted: spec.kind.as_str(),
-                    found: manifest.kind,
-                });
-            }
-        }
-        let component = compile(engine, cache, &wasm, &sha256)?;
-        let unlinkable = |e: wasmtime::Error| Failure::Unlinkable(format!("{e:#}"));
+        let component = ready(host, inspected.wasm, &inspected.sha256).await?;
+        let unlinkable = |e: wasmtime::Error| Failure::Unlinkable(explain(&e, spec));
+        let linker = host.linker(spec.kind);
         let instance = linker.instantiate_pre(&component).map_err(unlinkable)?;
-        let sink = SinkPre::new(instance).map_err(unlinkable)?;
+        let exports = Exports::find(spec.kind, instance).map_err(unlinkable)?;
         Ok(Self {
             name: spec.name.as_str().into(),
             version: version.clone(),
-            sha256,
-            sink,
+            sha256: inspected.sha256,
+            exports,
             targets: bind_targets(&spec.targets)?,
+            connectors: spec.connectors.clone(),
             config_json,
             limits: spec.limits,
-            loaded_ms: now_ms,
+            state,
+            loaded_ms: host.clock.now_ms(),
         })
     }
+}
+
+/// Reads a plugin's file and checks everything that can be checked without running or compiling it: size, pinned hash,
+/// kind, and the settings against the schema inside. Blocking.
+pub fn inspect(spec: &PluginSpec) -> Result<Inspected, PluginError> {
+    let error = |version, failure| PluginError {
+        plugin: spec.name.clone(),
+        version,
+        failure,
+        retry_after: None,
+    };
+    let (inspected, checked) = read_and_check(spec).map_err(|failure| error(None, failure))?;
+    let version = inspected.manifest.as_ref().map(|m| m.version.clone());
+    checked.map_err(|failure| error(version, failure))?;
+    Ok(inspected)
+}
+
+/// The second result is what is wrong with a file whose version is known.
+fn read_and_check(spec: &PluginSpec) -> Result<(Inspected, Result<(), Failure>), Failure> {
+    let wasm = read(spec)?;
+    let sha256 = hex(&Sha256::digest(&wasm));
+    if let Some(pinned) = &spec.sha256
+        && !pinned.eq_ignore_ascii_case(&sha256)
+    {
+        return Err(Failure::WrongHash {
+            pinned: pinned.clone(),
+            found: sha256,
+        });
+    }
+    let manifest = Manifest::of_component(&wasm).map_err(Failure::Manifest)?;
+    let checked = check(spec, manifest.as_ref());
+    let inspected = Inspected {
+        wasm,
+        sha256,
+        manifest,
+    };
+    Ok((inspected, checked))
+}
+
+fn check(spec: &PluginSpec, manifest: Option<&Manifest>) -> Result<(), Failure> {
+    if !spec.config.is_null() && !spec.config.is_object() {
+        return Err(Failure::Settings("they must be a table".to_owned()));
+    }
+    // Components of other tools may come without a manifest; the export decides then.
+    let Some(manifest) = manifest else {
+        return Ok(());
+    };
+    if manifest.kind != spec.kind.as_str() {
+        return Err(Failure::WrongKind {
+            wanted: spec.kind.as_str(),
+            found: manifest.kind.clone(),
+        });
+    }
+    if manifest.config_schema.is_null() {
+        return Ok(());
+    }
+    let empty = serde_json::Value::Object(serde_json::Map::new());
+    let settings = if spec.config.is_null() {
+        &empty
+    } else {
+        &spec.config
+    };
+    settings_schema::check(&manifest.config_schema, settings).map_err(Failure::Settings)
 }
 
 fn read(spec: &PluginSpec) -> Result<Vec<u8>, Failure> {
@@ -141,21 +201,67 @@ fn read(spec: &PluginSpec) -> Result<Vec<u8>, Failure> {
     Ok(wasm)
 }
 
-fn compile(
-    engine: &Engine,
-    cache: Option<&Cache>,
-    wasm: &[u8],
-    sha256: &str,
-) -> Result<Component, Failure> {
-    if let Some(component) = cache.and_then(|cache| cache.load(engine, sha256)) {
-        return Ok(component);
+/// The component, from the cache or compiled now.
+async fn ready(host: &PluginHost, wasm: Vec<u8>, sha256: &str) -> Result<Component, Failure> {
+    let engine = host.engine.clone();
+    if let Some(cache) = host.cache.clone() {
+        let (engine, sha256) = (engine.clone(), sha256.to_owned());
+        let load = move || {
+            let code = cache.load(&sha256)?;
+            deserialise(&engine, &code)
+                .inspect_err(|e| {
+                    tracing::warn!("compiled plugin is unusable: {e}; compiling again")
+                })
+                .ok()
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
+        if let Some(component) = loaded.map_err(|_| Failure::Stopping)? {
+            return Ok(component);
+        }
     }
-    let component =
-        Component::from_binary(engine, wasm).map_err(|e| Failure::Compile(format!("{e:#}")))?;
-    if let Some(cache) = cache {
-        cache.store(sha256, &component);
+    let _turn = host
+        .compiling
+        .acquire()
+        .await
+        .map_err(|_| Failure::Stopping)?;
+    let code = compile(&engine, host.compiler.as_ref(), wasm).await?;
+    let (cache, sha256) = (host.cache.clone(), sha256.to_owned());
+    let keep = move || {
+        let component = deserialise(&engine, &code)?;
+        if let Some(cache) = cache {
+            cache.store(&sha256, &code);
+        }
+        Ok(component)
+    };
+    let kept = tokio::task::spawn_blocking(keep).await;
+    kept.map_err(|_| Failure::Stopping)?
+}
+
+/// What does not fit, and where it is an interface that exists, why this plugin does not get it.
+fn explain(error: &wasmtime::Error, spec: &PluginSpec) -> String {
+    let text = format!("{error:#}");
+    let wanted = text
+        .split_once("argus:plugin/")
+        .and_then(|(_, rest)| rest.split_once('@'))
+        .map(|(name, _)| name);
+    let Some(interface) = wanted.and_then(crate::grants::Interface::from_name) else {
+        return text;
+    };
+    if crate::grants::granted(spec.kind).contains(&interface) {
+        format!(
+            "it imports `{}`, which this daemon does not offer yet ({text})",
+            interface.as_str()
+        )
+    } else {
+        let granted = crate::grants::granted(spec.kind);
+        let granted: Vec<&str> = granted.iter().map(|i| i.as_str()).collect();
+        format!(
+            "it imports `{}`, which a {} is not granted; it may import {} ({text})",
+            interface.as_str(),
+            spec.kind,
+            granted.join(", ")
+        )
     }
-    Ok(component)
 }
 
 fn hex(bytes: &[u8]) -> String {

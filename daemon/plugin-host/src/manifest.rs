@@ -4,12 +4,24 @@
 //! section in the core module that the component wraps, other tools put it on the component itself; both are found.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Who a plugin says it is.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Manifest {
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct Manifest {
+    /// The name of its package.
+    #[serde(default)]
+    pub name: String,
+    /// Its version.
     pub version: String,
+    /// What it does, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// The name of its kind.
     pub kind: String,
+    /// The JSON Schema of its settings; null where it brought none.
+    #[serde(default)]
+    pub config_schema: Value,
 }
 
 const SECTION: &str = "argus:manifest";
@@ -22,8 +34,8 @@ const COMPONENT_LAYER: [u8; 2] = [1, 0];
 const MAX_DEPTH: u32 = 8;
 
 impl Manifest {
-    /// The manifest of a component, if it has one.
-    pub(crate) fn of_component(wasm: &[u8]) -> Result<Option<Self>, String> {
+    /// The manifest of a component's binary, if it has one; else what is wrong with it.
+    pub fn of_component(wasm: &[u8]) -> Result<Option<Self>, String> {
         let Some(json) = find_section(wasm, MAX_DEPTH) else {
             return Ok(None);
         };

@@ -14,7 +14,8 @@ use arc_swap::ArcSwap;
 use argus_alerts::{AlertConfig, Alerts, Evaluation};
 use argus_api::control::{
     BoxFuture, Control, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
-    PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
+    PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness, ReloadError,
+    Reloaded, SinkTestError,
 };
 use argus_api::{ApiContext, KeyStore};
 use argus_fleet::{
@@ -107,6 +108,29 @@ impl Control for FakeControl {
 
     fn plugins(&self) -> Vec<PluginReport> {
         Vec::new()
+    }
+
+    fn reload_plugin(
+        &self,
+        name: String,
+    ) -> BoxFuture<'_, Result<PluginReloaded, PluginReloadError>> {
+        Box::pin(async move {
+            match name.as_str() {
+                "slack" => Ok(PluginReloaded {
+                    previous: None,
+                    current: PluginVersion {
+                        version: Some("1.2.3".to_owned()),
+                        sha256: "ab".repeat(32),
+                    },
+                }),
+                "broken" => Err(PluginReloadError::Refused(
+                    "plugin broken: the file is not a usable WebAssembly component".to_owned(),
+                )),
+                _ => Err(PluginReloadError::Unknown(format!(
+                    "no plugin `{name}` is configured"
+                ))),
+            }
+        })
     }
 
     fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>> {

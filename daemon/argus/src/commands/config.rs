@@ -1,10 +1,12 @@
 //! `argus config`: checks a file.
 
 use argus_config::Config;
+use argus_plugin_host::{inspect, plain_words};
 
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::exit::Outcome;
 use crate::output;
+use crate::serve::{connectors, plugins};
 
 /// Runs the command.
 pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
@@ -18,14 +20,29 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
                 }
             };
             output::line(format_args!("{} is valid", file.display()));
-            let missing = missing_files(&config);
-            for problem in &missing {
+            let mut problems = missing_directories(&config);
+            for (name, plugin) in &config.plugins {
+                let spec = plugins::spec(&config, name, plugin);
+                let state = if plugin.enabled { "" } else { " (disabled)" };
+                output::line(format_args!("{}{state}", plain_words(&spec)));
+                if plugin.enabled
+                    && let Err(error) = inspect(&spec)
+                {
+                    problems.push(error.to_string());
+                }
+            }
+            for (name, connector) in &config.connectors {
+                let state = if connector.enabled { "" } else { " (disabled)" };
+                output::line(format_args!("{}{state}", connectors::plain_words(name, connector)));
+                let file = connectors::file(&config, &connector.path);
+                if connector.enabled && !file.is_file() {
+                    problems.push(format!("connector {name}: there is no file {}", file.display()));
+                }
+            }
+            for problem in &problems {
                 output::note(problem);
             }
-            for (name, plugin) in &config.plugins {
-                output::line(crate::serve::plugins::plain_words(name, plugin));
-            }
-            Ok(if missing.is_empty() {
+            Ok(if problems.is_empty() {
                 Outcome::Done
             } else {
                 Outcome::No
@@ -34,18 +51,9 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-/// What the configuration names and is not there.
-fn missing_files(config: &Config) -> Vec<String> {
+/// Directories that the configuration names and that are not there.
+fn missing_directories(config: &Config) -> Vec<String> {
     let mut missing = Vec::new();
-    for (name, plugin) in config.plugins.iter().filter(|(_, plugin)| plugin.enabled) {
-        let file = crate::serve::plugins::file(config, &plugin.path);
-        if !file.is_file() {
-            missing.push(format!(
-                "plugin {name}: there is no file {}",
-                file.display()
-            ));
-        }
-    }
     for dir in [&config.model.dir, &config.model.models_dir]
         .into_iter()
         .flatten()

@@ -1,31 +1,25 @@
 //! The daemon as the API sees it: models, forecasts on demand, plugins, readiness.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginError,
-    PluginReport, Readiness, ReloadError, Reloaded, SinkTestError,
+    BoxFuture, ConnectorReport, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginReloadError,
+    PluginReloaded, PluginReport, Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
 };
 use argus_fleet::{EntityForecast, ModelId, Risk};
 use argus_forecast::lookup::{self, ModelListing};
 use argus_forecast::{
     CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel, Lookup, ModelSlot,
 };
-use argus_plugin_host::{Plugin, PluginState, SinkNotification};
+use argus_plugin_host::services::connectors::Connectors;
 use argus_schema::EntityName;
+use argus_sources::Sources;
 use argus_store::{Clock, RecoveryReport, Store};
 use serde_json::Value;
 
-/// A configured plugin: loaded, or the reason why it is not.
-pub struct PluginEntry {
-    /// As configured.
-    pub config: argus_config::Plugin,
-    /// The loaded plugin, or why there is none.
-    pub loaded: Result<Arc<Plugin>, String>,
-}
+use super::plugin_set::PluginSet;
 
 /// Everything the trait needs.
 pub struct DaemonControl {
@@ -39,8 +33,12 @@ pub struct DaemonControl {
     pub active_pointer: PathBuf,
     /// The forecast loop.
     pub forecasts: ForecastHandle,
-    /// Configured plugins by name.
-    pub plugins: BTreeMap<String, PluginEntry>,
+    /// Configured plugins.
+    pub plugins: Arc<PluginSet>,
+    /// Sources that are polled.
+    pub sources: Arc<Sources>,
+    /// Configured connectors.
+    pub connectors: Connectors,
     /// What recovery did.
     pub recovery: Arc<RecoveryReport>,
     /// Set when the daemon drains.
@@ -137,36 +135,26 @@ impl Control for DaemonControl {
     }
 
     fn plugins(&self) -> Vec<PluginReport> {
-        self.plugins
-            .iter()
-            .map(|(name, entry)| report(name, entry))
-            .collect()
+        self.plugins.reports()
+    }
+
+    fn sources(&self) -> Vec<SourceStatus> {
+        self.sources.statuses()
+    }
+
+    fn connectors(&self) -> Vec<ConnectorReport> {
+        super::connectors::reports(&self.connectors)
+    }
+
+    fn reload_plugin(
+        &self,
+        name: String,
+    ) -> BoxFuture<'_, Result<PluginReloaded, PluginReloadError>> {
+        Box::pin(async move { self.plugins.reload(&name).await })
     }
 
     fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>> {
-        Box::pin(async move {
-            let entry = self.plugins.get(&name).ok_or_else(|| {
-                let known: Vec<&str> = self.plugins.keys().map(String::as_str).collect();
-                SinkTestError::Unknown(format!(
-                    "no sink `{name}` is configured; there are: {}",
-                    known.join(", ")
-                ))
-            })?;
-            let plugin = entry
-                .loaded
-                .as_ref()
-                .map_err(|reason| SinkTestError::Failed(reason.clone()))?;
-            let now_ms = self.clock.now_ms();
-            let notification = SinkNotification::test(now_ms);
-            let receipt = plugin
-                .deliver(&notification, &format!("test-{now_ms}"))
-                .await;
-            let receipt = receipt.map_err(|error| SinkTestError::Failed(error.to_string()))?;
-            Ok(receipt
-                .message
-                .or(receipt.remote_id)
-                .unwrap_or_else(|| "delivered".to_owned()))
-        })
+        Box::pin(async move { self.plugins.test_sink(&name, self.clock.now_ms()).await })
     }
 
     fn readiness(&self) -> Readiness {
@@ -292,80 +280,5 @@ fn entry(listing: ModelListing) -> ModelEntry {
         training: training
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or(Value::Null),
-    }
-}
-
-fn report(name: &str, entry: &PluginEntry) -> PluginReport {
-    let plugin = match &entry.loaded {
-        Ok(plugin) => plugin.status(),
-        Err(reason) => return not_loaded(name, entry, reason),
-    };
-    let (state, state_reason) = match &plugin.health {
-        PluginState::Ready => ("ready", None),
-        PluginState::BackingOff { faults, .. } => {
-            ("backing_off", Some(format!("{faults} faults in a row")))
-        }
-        PluginState::Quarantined { faults, .. } => (
-            "quarantined",
-            Some(format!(
-                "{faults} faults in a row; a trial call or a restart ends it"
-            )),
-        ),
-    };
-    PluginReport {
-        name: name.to_owned(),
-        kind: plugin.kind.to_string(),
-        version: Some(plugin.version),
-        state: state.to_owned(),
-        state_reason,
-        path: plugin.path,
-        sha256: Some(plugin.sha256),
-        limits: serde_json::to_value(plugin.limits).unwrap_or_default(),
-        loaded_ms: Some(plugin.loaded_ms),
-        calls: plugin.calls,
-        errors: plugin.errors,
-        faults: plugin.faults,
-        refused: plugin.refused,
-        running: plugin.running,
-        mean_ms: plugin.mean_ms,
-        max_ms: plugin.max_ms,
-        memory_high_water_bytes: plugin.memory_high_water_bytes,
-        http_requests: plugin.http_requests,
-        http_bytes: plugin.http_bytes,
-        last_error: plugin.last_error.map(|e| PluginError {
-            at_ms: e.at_ms,
-            code: e.code,
-            message: e.message,
-        }),
-    }
-}
-
-fn not_loaded(name: &str, entry: &PluginEntry, reason: &str) -> PluginReport {
-    let state = if entry.config.enabled {
-        "failed"
-    } else {
-        "disabled"
-    };
-    PluginReport {
-        name: name.to_owned(),
-        kind: "sink".to_owned(),
-        version: None,
-        state: state.to_owned(),
-        state_reason: Some(reason.to_owned()),
-        path: entry.config.path.display().to_string(),
-        sha256: None,
-        limits: serde_json::to_value(&entry.config.limits).unwrap_or_default(),
-        loaded_ms: None,
-        calls: 0,
-        errors: 0,
-        faults: 0,
-        refused: 0,
-        running: 0,
-        mean_ms: 0.0,
-        max_ms: 0.0,
-        memory_high_water_bytes: 0,
-        http_requests: 0,
-        http_bytes: 0,
-        last_error: None,
     }
 }

@@ -1,18 +1,23 @@
 //! `argus serve`: opens everything in order, lets it run, and closes it in the opposite order.
 
+pub mod connectors;
 mod control;
 mod observe;
+mod plugin_services;
+mod plugin_set;
 pub mod plugins;
 pub mod settings;
+mod polling;
 mod sources;
 
-use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
-use argus_alerts::{Alerts, Delivery, Sink};
+use argus_alerts::{Alerts, Delivery};
 use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
@@ -20,17 +25,19 @@ use argus_fleet::Fleet;
 use argus_forecast::lookup::ACTIVE_POINTER;
 use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
-use argus_plugin_host::{HostConfig, PluginHost};
+use argus_plugin_host::services::Services;
+use argus_plugin_host::{CompilerCommand, HostConfig, PluginHost};
 use argus_schema::{Limits, RecordParser, Schema};
+use argus_sources::{Intake, Sources};
 use argus_store::{Clock, Store, SystemClock};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::ServeArgs;
+use crate::cli::{COMPILE_VERB, ServeArgs};
 use crate::exit::Outcome;
 use crate::output;
-use control::{DaemonControl, PluginEntry};
-use plugins::PluginSink;
+use control::DaemonControl;
+use plugin_set::PluginSet;
 use settings::data_dir;
 
 /// Runs the daemon until SIGTERM or SIGINT.
@@ -42,7 +49,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<Outcome> {
         .build()?;
     let outcome = runtime.block_on(serve(args, config));
     // Plugins and blocking reads that ignore the drain deadline must not hold the process.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
@@ -95,15 +102,15 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     );
     let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
 
-    let host = PluginHost::new(HostConfig {
-        cache_dir: Some(data_dir.join("plugin-cache")),
-        ..HostConfig::default()
-    })?;
-    let (entries, sinks) = load_plugins(&config, &host).await;
+    let mut services = plugin_services::services(&store, &schema, &alerts, config.step.step_secs);
+    let connectors = connectors::open(&config).await;
+    services.connectors = connectors.clone();
+    let host = plugin_host(&data_dir, services)?;
+    let plugins = Arc::new(PluginSet::load(&config, &host).await);
     let now = Arc::clone(&clock);
     let delivery = Delivery::spawn(
         Arc::clone(&alerts),
-        sinks,
+        plugins.sinks(&config),
         settings::delivery(&config),
         Arc::new(move || now.now_ms()),
         stop.clone(),
@@ -128,6 +135,18 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         settings::remote_write(&config),
     ));
     let self_source = start_self_source(&config, &schema, &store, &clock, &stop);
+    let parser = Arc::new(RecordParser::new(
+        Arc::clone(&schema),
+        settings::mapping(&config),
+        Limits::default(),
+    ));
+    let intake = Intake {
+        store: Arc::clone(&store),
+        parser: Arc::clone(&parser),
+        clock: Arc::clone(&clock),
+    };
+    let sources = polling::sources(&plugins, &config);
+    let sources = Arc::new(Sources::spawn(sources, &intake, rand::random(), &stop));
     let stopping = Arc::new(AtomicBool::new(false));
     let control = DaemonControl {
         models,
@@ -135,17 +154,15 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         store: Arc::clone(&store),
         active_pointer: data_dir.join(ACTIVE_POINTER),
         forecasts: forecasts.clone(),
-        plugins: entries,
+        plugins,
+        sources: Arc::clone(&sources),
+        connectors: connectors.clone(),
         recovery: Arc::new(recovery),
         stopping: Arc::clone(&stopping),
         clock: Arc::clone(&clock),
     };
     let context = ApiContext {
-        parser: Arc::new(RecordParser::new(
-            Arc::clone(&schema),
-            settings::mapping(&config),
-            Limits::default(),
-        )),
+        parser,
         schema,
         fleet,
         tick: forecasts.tick(),
@@ -177,7 +194,9 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     };
     let others = async {
         self_source.await;
+        sources.join().await;
         delivery.join().await;
+        connectors::close(&connectors).await;
     };
     let ((), drained) = tokio::join!(
         served,
@@ -269,56 +288,21 @@ fn start_self_source(
     }
 }
 
-/// Loads every configured plugin. One that fails is shown with its reason and the daemon runs on.
-async fn load_plugins(
-    config: &Config,
-    host: &Arc<PluginHost>,
-) -> (BTreeMap<String, PluginEntry>, Vec<Arc<dyn Sink>>) {
-    let mut entries = BTreeMap::new();
-    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
-    for (name, plugin) in &config.plugins {
-        let loaded = if plugin.enabled {
-            load_plugin(config, host, name, plugin).await
-        } else {
-            Err("disabled".to_owned())
-        };
-        match &loaded {
-            Ok(loaded) => sinks.push(Arc::new(PluginSink::new(name, plugin, Arc::clone(loaded)))),
-            Err(reason) if plugin.enabled => {
-                tracing::error!(plugin = %name, %reason, "plugin not loaded")
-            }
-            Err(_) => {}
-        }
-        entries.insert(
-            name.clone(),
-            PluginEntry {
-                config: plugin.clone(),
-                loaded,
-            },
-        );
-    }
-    (entries, sinks)
-}
+/// How often plugins' files are looked at for changes.
+const WATCH_PLUGINS_EVERY: Duration = Duration::from_secs(1);
 
-async fn load_plugin(
-    config: &Config,
-    host: &Arc<PluginHost>,
-    name: &str,
-    plugin: &argus_config::Plugin,
-) -> Result<Arc<argus_plugin_host::Plugin>, String> {
-    let loaded = host
-        .load(plugins::spec(config, name, plugin))
-        .await
-        .map_err(|error| error.to_string())?;
-    // The service behind a sink may be slow or come up later: nobody waits for it, and what is wrong is shown.
-    let checked = Arc::clone(&loaded);
-    tokio::spawn(async move {
-        if let Err(error) = checked.check().await {
-            tracing::warn!(%error, "plugin's check failed");
-        }
-    });
-    tracing::info!(plugin = %name, version = %loaded.status().version, "{}", plugins::plain_words(name, plugin));
-    Ok(loaded)
+fn plugin_host(data_dir: &Path, services: Services) -> anyhow::Result<Arc<PluginHost>> {
+    Ok(PluginHost::new(HostConfig {
+        cache_dir: Some(data_dir.join("plugin-cache")),
+        state_dir: Some(data_dir.join("plugin-state")),
+        compiler: Some(CompilerCommand {
+            program: std::env::current_exe().context("find this program, which compiles plugins")?,
+            arguments: vec![COMPILE_VERB.to_owned()],
+        }),
+        watch_every: Some(WATCH_PLUGINS_EVERY),
+        services,
+        ..HostConfig::default()
+    })?)
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -7,47 +7,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argus_alerts::{DeliveryError, Notification, Receipt, Sink, SinkRoute};
-use argus_config::{Config, MinSeverity, Plugin as PluginConfig, SecretSource, Target};
+use argus_config::{
+    Config, MinSeverity, Plugin as PluginConfig, PluginKind as ConfiguredKind, SecretSource, Target,
+};
 use argus_fleet::Level;
 use argus_plugin_host::{
     Limits, Plugin, PluginKind, PluginSpec, SecretSource as HostSecret, SinkNotification,
     TargetSpec,
 };
 
-/// What a plugin may do, in one line of plain words.
-pub fn plain_words(name: &str, plugin: &PluginConfig) -> String {
-    let targets: Vec<String> = plugin
-        .targets
-        .iter()
-        .map(|(target, t)| {
-            let methods = if t.methods.is_empty() {
-                "POST".to_owned()
-            } else {
-                t.methods.join("/")
-            };
-            let secrets = if t.secrets.is_empty() {
-                ""
-            } else {
-                " with secrets that it never sees"
-            };
-            format!("{methods} to {} (as `{target}`{secrets})", t.url)
-        })
-        .collect();
-    let reach = if targets.is_empty() {
-        "nothing outside".to_owned()
-    } else {
-        targets.join(", ")
-    };
-    format!(
-        "plugin {name} ({:?}): is told of alerts, may reach {reach}; at most {} MB, {} s a call",
-        plugin.kind, plugin.limits.memory_mb, plugin.limits.timeout_secs
-    )
-}
-
 /// The host's view of one configured plugin. A relative file is looked up beside the configuration first, then among
 /// the plugins that come with Argus.
 pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
-    let argus_config::PluginKind::Sink = plugin.kind;
+    let kind = match plugin.kind {
+        ConfiguredKind::Sink => PluginKind::Sink,
+        ConfiguredKind::Source => PluginKind::Source,
+        ConfiguredKind::Explainer => PluginKind::Explainer,
+        ConfiguredKind::Remediation => PluginKind::Remediation,
+        ConfiguredKind::Investigator => PluginKind::Investigator,
+    };
     let limits = &plugin.limits;
     PluginSpec {
         sha256: plugin.sha256.clone(),
@@ -59,6 +37,8 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
             concurrent_calls: limits.concurrent_calls,
             http_requests: limits.http_requests,
             copied_bytes: limits.copied_bytes,
+            state_bytes: limits.state_kb * 1000,
+            model_evaluations: limits.model_evaluations,
             log_bytes: limits.log_bytes,
             log_lines: limits.log_lines,
             file_bytes: limits.file_mb * 1_000_000,
@@ -68,8 +48,9 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
             .iter()
             .map(|(name, t)| (name.clone(), target(config, t)))
             .collect(),
+        connectors: plugin.connectors.clone(),
         config: plugin.config_json(),
-        ..PluginSpec::new(name, PluginKind::Sink, file(config, &plugin.path))
+        ..PluginSpec::new(name, kind, file(config, &plugin.path))
     }
 }
 
