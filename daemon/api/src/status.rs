@@ -179,6 +179,8 @@ pub(crate) async fn status(State(api): State<Shared>) -> Answer {
         },
         "no_model_reason": model.as_ref().err(),
         "recovery": recovery,
+        "sources": api.context.control.sources(),
+        "connectors": api.context.control.connectors(),
     }))
 }
 

@@ -34,4 +34,4 @@ pub use connector::Connector;
 pub use cursor::{Cursor, Page};
 pub use errors::{ConnectorError, Failure};
 pub use spec::{ConnectorSpec, Limits};
-pub use status::ConnectorStatus;
+pub use status::{ConnectorStatus, Misbehaviour};

@@ -19,6 +19,20 @@ pub struct Misbehaviour {
     pub nonsense: u64,
 }
 
+impl Misbehaviour {
+    /// Each count with its name.
+    pub fn counts(self) -> [(&'static str, u64); 6] {
+        [
+            ("late", self.late),
+            ("twice", self.twice),
+            ("invented", self.invented),
+            ("inside_submit", self.inside_submit),
+            ("refused_and_completed", self.refused_and_completed),
+            ("nonsense", self.nonsense),
+        ]
+    }
+}
+
 /// A connector's state and counts since the daemon started.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ConnectorStatus {

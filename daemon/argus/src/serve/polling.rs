@@ -1,0 +1,83 @@
+//! Source plugins as the poller sees them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_config::{Config, Plugin as PluginConfig};
+use argus_plugin_host::{Plugin, PluginError, PluginKind};
+use argus_sources::{Batch, PollError, PollFuture, Schedule, Source};
+
+use super::plugin_set::PluginSet;
+
+/// A plugin of the kind `source`.
+struct PluginSource {
+    plugin: Arc<Plugin>,
+}
+
+impl PluginSource {
+    /// A source with its schedule, if that is what the plugin is.
+    pub fn of(config: &PluginConfig, plugin: &Arc<Plugin>) -> Option<(Arc<dyn Source>, Schedule)> {
+        (config.kind == PluginKind::Source).then(|| {
+            let source = Arc::new(Self {
+                plugin: Arc::clone(plugin),
+            });
+            (source as Arc<dyn Source>, schedule(config))
+        })
+    }
+}
+
+/// The enabled sources of the configuration. One that could not be loaded is among them: its polls fail, visibly, until
+/// it can.
+pub fn sources(plugins: &PluginSet, config: &Config) -> Vec<(Arc<dyn Source>, Schedule)> {
+    let sources = plugins.of_kind(PluginKind::Source);
+    sources
+        .filter_map(|(name, plugin)| {
+            let source = PluginSource {
+                plugin: Arc::clone(plugin),
+            };
+            Some((
+                Arc::new(source) as Arc<dyn Source>,
+                schedule(config.plugins.get(name)?),
+            ))
+        })
+        .collect()
+}
+
+fn schedule(config: &PluginConfig) -> Schedule {
+    let schedule = config.schedule.unwrap_or_default();
+    Schedule {
+        interval: Duration::from_secs(schedule.interval_secs),
+        first_backoff: Duration::from_secs(schedule.first_backoff_secs),
+        max_backoff: Duration::from_secs(schedule.max_backoff_secs),
+        max_records: schedule.max_records,
+    }
+}
+
+impl Source for PluginSource {
+    fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    fn poll(&self, checkpoint: Option<Vec<u8>>, max_records: u32) -> PollFuture<'_> {
+        Box::pin(async move {
+            let batch = self.plugin.poll(checkpoint, max_records).await;
+            let batch = batch.map_err(|error| poll_error(&error))?;
+            Ok(Batch {
+                content: batch.content,
+                items: batch.items,
+                checkpoint: batch.checkpoint,
+                more: batch.more,
+                skipped: batch.skipped,
+            })
+        })
+    }
+}
+
+fn poll_error(error: &PluginError) -> PollError {
+    PollError {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        retryable: error.retryable(),
+        retry_after: error.retry_after,
+    }
+}
