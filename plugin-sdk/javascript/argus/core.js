@@ -45,6 +45,50 @@ export const nowMs = () => Number(hostNowMs());
 // The module is evaluated when the component is built; the engine's own clock would stand still at that moment.
 Date.now = nowMs;
 
+/** A text as UTF-8. QuickJS has no TextEncoder. */
+export const encode = (text) => {
+  const bytes = [];
+  for (const character of String(text).toWellFormed?.() ?? String(text)) {
+    const code = character.codePointAt(0);
+    if (code < 0x80) {
+      bytes.push(code);
+    } else if (code < 0x800) {
+      bytes.push(0xc0 | (code >> 6), 0x80 | (code & 0x3f));
+    } else if (code < 0x10000) {
+      bytes.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 0x3f), 0x80 | (code & 0x3f));
+    } else {
+      bytes.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 0x3f), 0x80 | ((code >> 6) & 0x3f), 0x80 | (code & 0x3f));
+    }
+  }
+  return new Uint8Array(bytes);
+};
+
+/** UTF-8 as a text; what is none becomes U+FFFD. QuickJS has no TextDecoder. */
+export const decode = (bytes) => {
+  const parts = [];
+  let codes = [];
+  for (let at = 0; at < bytes.length; ) {
+    const first = bytes[at++];
+    const more = first < 0x80 ? 0 : first >= 0xf0 && first < 0xf8 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : -1;
+    let code = more < 0 || first >= 0xf8 ? 0xfffd : more === 0 ? first : first & (0x3f >> more);
+    for (let left = code === 0xfffd ? 0 : more; left > 0; left--) {
+      if ((bytes[at] & 0xc0) !== 0x80) {
+        code = 0xfffd;
+        break;
+      }
+      code = (code << 6) | (bytes[at++] & 0x3f);
+    }
+    const overlong = more > 0 && code < [0, 0x80, 0x800, 0x10000][more];
+    codes.push(overlong || code > 0x10ffff || (code >= 0xd800 && code < 0xe000) ? 0xfffd : code);
+    if (codes.length === 4096) {
+      parts.push(String.fromCodePoint(...codes));
+      codes = [];
+    }
+  }
+  parts.push(String.fromCodePoint(...codes));
+  return parts.join("");
+};
+
 /** A time as RFC 3339, e.g. `2026-02-03T04:05:06.789Z`. */
 export const rfc3339 = (ms) => new Date(Number(ms)).toISOString();
 

@@ -2,7 +2,7 @@
 
 import { send } from "argus:plugin/http@0.1.0";
 
-import { ArgusError, fromPairs, host, toPairs } from "./core.js";
+import { ArgusError, decode, encode, fromPairs, host, toPairs } from "./core.js";
 
 /** A complete answer. */
 export class Answer {
@@ -17,7 +17,7 @@ export class Answer {
   }
 
   text() {
-    return new TextDecoder().decode(this.body);
+    return decode(this.body);
   }
 
   json() {
@@ -43,7 +43,7 @@ export class Answer {
 const request = (method, target, path, { headers = {}, json, body = "", timeoutMs } = {}) => {
   const all = json === undefined ? headers : { "content-type": "application/json", ...headers };
   const content = json === undefined ? body : JSON.stringify(json);
-  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  const bytes = typeof content === "string" ? encode(content) : content;
   return new Answer(
     host(() => send({ target, method, path, headers: toPairs(all), body: bytes, timeoutMs })),
   );

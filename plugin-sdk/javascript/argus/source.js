@@ -2,15 +2,15 @@
 
 import { query as hostQuery } from "argus:plugin/connector@0.1.0";
 
-import { exported, fromPairs, host, toPairs } from "./core.js";
+import { decode, encode, exported, fromPairs, host, toPairs } from "./core.js";
 
 /** Documents of a connector, all pages one after the other: `for (const document of query("mongo", "find", {…})) …`. */
 export function* query(connector, operation, body, options = {}, maxDocuments = 1000) {
-  const bytes = new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body));
+  const bytes = encode(typeof body === "string" ? body : JSON.stringify(body));
   const cursor = host(() => hostQuery(connector, operation, bytes, toPairs(options)));
   for (;;) {
     const page = host(() => cursor.next(maxDocuments, 1 << 20, 1000));
-    for (const line of new TextDecoder().decode(page.documents).split("\n")) {
+    for (const line of decode(page.documents).split("\n")) {
       if (line.trim() !== "") {
         yield JSON.parse(line);
       }
@@ -34,13 +34,13 @@ export const source = ({ check = () => {}, poll }) => ({
     check(config);
   }),
   poll: exported((config, checkpoint, maxRecords, options) => {
-    const before = checkpoint === undefined || checkpoint === null ? undefined : new TextDecoder().decode(checkpoint);
+    const before = checkpoint === undefined || checkpoint === null ? undefined : decode(checkpoint);
     const batch = poll(config, before, { maxRecords, ...fromPairs(options) });
     const lines = (batch.records ?? []).map((record) => `${JSON.stringify(record)}\n`).join("");
     return {
       content: "records",
-      items: new TextEncoder().encode(lines),
-      checkpoint: new TextEncoder().encode(batch.checkpoint ?? before ?? ""),
+      items: encode(lines),
+      checkpoint: encode(batch.checkpoint ?? before ?? ""),
       more: batch.more ?? false,
       skipped: batch.skipped ?? 0,
     };

@@ -2,10 +2,7 @@
 
 import * as hostState from "argus:plugin/state@0.1.0";
 
-import { host } from "./core.js";
-
-const encode = (value) => new TextEncoder().encode(value);
-const decode = (bytes) => new TextDecoder().decode(bytes);
+import { decode, encode, host } from "./core.js";
 
 export const state = {
   /** The text under a key, or undefined. */

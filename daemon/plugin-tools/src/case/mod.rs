@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::errors::ToolError;
 
 pub use run::{Outcome, Workbench};
-pub(crate) use run::{error_json, plugin_name};
+pub(crate) use run::{error_json, plugin_name, services};
 
 /// One case.
 #[derive(Debug, Clone, Deserialize)]

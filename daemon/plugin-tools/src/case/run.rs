@@ -83,15 +83,10 @@ impl Workbench {
     pub fn run(&self, wasm: &Path, kind: PluginKind, case: &Case) -> Result<Outcome, ToolError> {
         let refused =
             |reason: String| ToolError::Refused(format!("case {:?}: {reason}", case.name));
-        let model = CaseModel::new(case.window.as_ref()).map_err(refused)?;
-        let host = self.host(Services {
-            model: Some(Arc::new(model)),
-            metrics: Some(Arc::new(Nothing)),
-            incidents: Some(Arc::new(Nothing)),
-        })?;
+        let host = self.host(services(case)?)?;
         let mut receivers = BTreeMap::new();
         for (name, target) in &case.targets {
-            let answers = target.answers.iter().map(answer).collect();
+            let answers = target.answers.iter().map(receiver::Answer::from).collect();
             let receiver = Receiver::scripted(answers)
                 .map_err(ToolError::file("listen for", Path::new(name)))?;
             receivers.insert(name.clone(), receiver);
@@ -148,6 +143,18 @@ impl Workbench {
     }
 }
 
+/// What a case's host lends: the window that it describes, and otherwise nothing that was ever measured.
+pub(crate) fn services(case: &Case) -> Result<Services, ToolError> {
+    let model = CaseModel::new(case.window.as_ref())
+        .map_err(|reason| ToolError::Refused(format!("case {:?}: {reason}", case.name)))?;
+    Ok(Services {
+        model: Some(Arc::new(model)),
+        metrics: Some(Arc::new(Nothing)),
+        incidents: Some(Arc::new(Nothing)),
+        ..Services::default()
+    })
+}
+
 /// The file's stem: what stands in errors and log lines.
 pub(crate) fn plugin_name(wasm: &Path) -> String {
     let stem = wasm.file_stem().unwrap_or_default();
@@ -165,19 +172,21 @@ fn target_spec(target: &Target, url: String) -> TargetSpec {
     }
 }
 
-fn answer(answer: &Answer) -> receiver::Answer {
-    let body = match &answer.body {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        json => json.to_string(),
-    };
-    let mut headers: Vec<(String, String)> = answer.headers.clone().into_iter().collect();
-    if matches!(answer.body, Value::Object(_) | Value::Array(_)) {
-        headers.push(("content-type".into(), "application/json".into()));
-    }
-    receiver::Answer {
-        headers,
-        ..receiver::Answer::new(answer.status, body)
+impl From<&Answer> for receiver::Answer {
+    fn from(answer: &Answer) -> Self {
+        let body = match &answer.body {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            json => json.to_string(),
+        };
+        let mut headers: Vec<(String, String)> = answer.headers.clone().into_iter().collect();
+        if matches!(answer.body, Value::Object(_) | Value::Array(_)) {
+            headers.push(("content-type".into(), "application/json".into()));
+        }
+        Self {
+            headers,
+            ..Self::new(answer.status, body)
+        }
     }
 }
 
