@@ -1,5 +1,6 @@
 //! One alert as readers see it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use argus_fleet::Level;
@@ -156,6 +157,9 @@ pub struct Alert {
     pub strikes: Strikes,
     /// When a notification was last put into the outbox.
     pub notified_at_ms: Option<i64>,
+    /// Sinks that have been told of it, and therefore hear the rest.
+    #[serde(default)]
+    pub told: BTreeSet<String>,
 }
 
 impl Alert {

@@ -9,12 +9,13 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, Transaction as Sql, TransactionBehavior};
 use tokio::sync::watch;
 
-use crate::alert::{Acknowledgement, Alert, AlertId, AlertState};
+use crate::alert::{Alert, AlertId, AlertState};
 use crate::config::AlertConfig;
 use crate::database;
-use crate::errors::{AcknowledgeError, AlertError};
+use crate::errors::AlertError;
 use crate::history::{HistoryQuery, Transition, TransitionKind};
 use crate::outbox::{self, Queue};
+use crate::routing::Routing;
 use crate::sink::SinkRoute;
 use crate::stats::{AlertStats, SinkStats};
 
@@ -38,6 +39,7 @@ struct Core {
     connection: Connection,
     state: State,
     routes: Vec<SinkRoute>,
+    routing: Routing,
     stats: AlertStats,
     sinks: BTreeMap<String, SinkStats>,
 }
@@ -71,6 +73,7 @@ pub(crate) struct State {
 pub(crate) struct Draft<'a> {
     pub config: &'a AlertConfig,
     pub routes: &'a [SinkRoute],
+    pub routing: &'a Routing,
     state: &'a State,
     changes: Changes,
 }
@@ -190,6 +193,7 @@ impl Alerts {
             connection,
             state,
             routes: Vec::new(),
+            routing: Routing::default(),
             stats: AlertStats::default(),
             sinks: BTreeMap::new(),
         };
@@ -219,6 +223,11 @@ impl Alerts {
         }
         core.routes = routes;
         *self.published.write() = Arc::new(core.publish());
+    }
+
+    /// Sets the rules that say which sink is told of what, from now on. Without a call everybody is told everything.
+    pub fn set_routing(&self, routing: Routing) {
+        self.core.lock().routing = routing;
     }
 
     /// Pending and firing alerts, by entity. Does not wait.
@@ -265,52 +274,6 @@ impl Alerts {
         self.read(|connection| database::alert_by_id(connection, id))
     }
 
-    /// Notes that somebody has seen an open alert. Blocks.
-    ///
-    /// # Errors
-    /// When no such alert is open, the texts are empty or too long, or the state cannot be written.
-    pub fn acknowledge(
-        &self,
-        id: AlertId,
-        who: &str,
-        note: Option<&str>,
-        now_ms: i64,
-    ) -> Result<Alert, AcknowledgeError> {
-        if who.is_empty() || who.len() > 255 || note.is_some_and(|n| n.len() > 4096) {
-            return Err(AcknowledgeError::Text);
-        }
-        let entity = self
-            .active()
-            .iter()
-            .find(|a| a.id == id)
-            .map(|a| a.entity.clone())
-            .ok_or(AcknowledgeError::NotActive(id))?;
-        let acknowledged = self.write(|sql, draft| {
-            let mut alerts = draft.open_alerts(&entity);
-            // It may have resolved since the look at the published list.
-            let Some(alert) = alerts.iter_mut().find(|a| a.id == id) else {
-                return Ok(None);
-            };
-            let earlier_note = alert.acknowledged.take().and_then(|earlier| earlier.note);
-            alert.acknowledged = Some(Acknowledgement {
-                who: who.to_owned(),
-                at_ms: now_ms,
-                note: note.map(str::to_owned).or(earlier_note),
-            });
-            alert.updated_at_ms = now_ms;
-            database::save_alert(sql, alert)?;
-            let alert = alert.clone();
-            let why = note.unwrap_or("acknowledged");
-            let mut transition =
-                Transition::new(&alert, TransitionKind::Acknowledged, None, now_ms, who, why);
-            database::add_transition(sql, &mut transition)?;
-            draft.changes().transitions.push(transition);
-            draft.set_open_alerts(&entity, alerts);
-            Ok(Some(alert))
-        })?;
-        acknowledged.ok_or(AcknowledgeError::NotActive(id))
-    }
-
     /// Runs `work` in a transaction; on success commits and takes its changes over, else nothing has happened.
     pub(crate) fn write<T>(
         &self,
@@ -324,6 +287,7 @@ impl Alerts {
         let mut draft = Draft {
             config: &self.config,
             routes: &core.routes,
+            routing: &core.routing,
             state: &core.state,
             changes: Changes::default(),
         };

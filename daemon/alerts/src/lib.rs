@@ -9,10 +9,12 @@
 //! - [`Delivery`] is the worker: per sink it takes rows from the outbox, in order per fingerprint, and hands them to a
 //!   [`Sink`] until it answers, is not worth trying any more, or a deadline passes.
 //! - [`Notification`] is what a sink gets: plain data.
+//! - [`routing`] says which sink is told of what and when, [`MessageTemplate`] in whose words.
 //!
 //! What a sink does (a plugin, usually) is not known here. All methods of [`Alerts`] that write or query history block
 //! on SQLite and belong on a blocking thread; [`Alerts::active`] and [`Alerts::stats`] read memory only.
 
+mod acknowledge;
 mod alert;
 mod config;
 mod database;
@@ -25,8 +27,11 @@ mod lifecycle;
 mod machine;
 mod notification;
 mod outbox;
+pub mod routing;
+mod samples;
 mod sink;
 mod stats;
+mod template;
 mod text;
 mod upkeep;
 
@@ -41,3 +46,4 @@ pub use notification::{Event, Notification};
 pub use outbox::DeadLetter;
 pub use sink::{DeliveryError, Receipt, Sink, SinkRoute};
 pub use stats::{AlertStats, SinkStats};
+pub use template::{MessageTemplate, TemplateError};

@@ -1,5 +1,7 @@
 //! The life of one alert in the database: what each step of the state machine writes.
 
+use std::collections::BTreeSet;
+
 use argus_fleet::{BreachForecast, Level};
 use argus_schema::Breach;
 use rusqlite::Transaction as Sql;
@@ -75,6 +77,7 @@ pub(crate) fn begin(
         flaps: 0,
         strikes,
         notified_at_ms: None,
+        told: BTreeSet::new(),
     };
     take_values(&mut alert, condition);
     if let Phase::Firing(severity) = phase {
@@ -130,8 +133,7 @@ pub(crate) fn advance(
     match (phase, next) {
         (Phase::Firing(before), Phase::Firing(severity)) if before != severity => {
             alert.severity = severity;
-            let told_up_to = alert.peak_severity;
-            alert.peak_severity = told_up_to.max(severity);
+            alert.peak_severity = alert.peak_severity.max(severity);
             take_values(&mut alert, condition);
             let why = match severity {
                 Level::Critical => reason_on(draft, &alert, draft.config.for_strikes),
@@ -155,7 +157,6 @@ pub(crate) fn advance(
                 draft,
                 &mut alert,
                 Event::SeverityChanged,
-                Some(told_up_to),
                 key,
                 &why,
                 now_ms,
@@ -233,7 +234,7 @@ fn fire(
         ARGUS,
         &why,
     )?;
-    outbox::enqueue(sql, draft, alert, Event::Firing, None, key, &why, now_ms)
+    outbox::enqueue(sql, draft, alert, Event::Firing, key, &why, now_ms)
 }
 
 /// Ends an open alert: a firing one resolves and is told, a pending one is dropped.
@@ -271,7 +272,7 @@ pub(crate) fn close(
         who,
         why,
     )?;
-    outbox::enqueue(sql, draft, alert, Event::Resolved, None, key, why, now_ms)?;
+    outbox::enqueue(sql, draft, alert, Event::Resolved, key, why, now_ms)?;
     database::save_alert(sql, alert)
 }
 

@@ -19,17 +19,20 @@ pub enum Event {
     Refresh,
     /// It goes on with another severity.
     SeverityChanged,
+    /// It goes on, but somebody has taken it on.
+    Acknowledged,
     /// It is over.
     Resolved,
 }
 
 impl Event {
-    /// `firing`, `refresh`, `severity_changed` or `resolved`.
+    /// `firing`, `refresh`, `severity_changed`, `acknowledged` or `resolved`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Firing => "firing",
             Self::Refresh => "refresh",
             Self::SeverityChanged => "severity_changed",
+            Self::Acknowledged => "acknowledged",
             Self::Resolved => "resolved",
         }
     }
@@ -108,7 +111,6 @@ impl Notification {
                 now_ms.saturating_add(config.ends_after_ms())
             }
         };
-        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
             id: alert.id,
             fingerprint: alert.fingerprint.clone(),
@@ -133,12 +135,7 @@ impl Notification {
             flapping: alert.flaps > 0,
             acknowledged_by: alert.acknowledged.as_ref().map(|a| a.who.clone()),
             summary: text::summary(alert, event, reason),
-            labels: BTreeMap::from([
-                label("alertname", "ArgusForecastBreach"),
-                label("server", alert.entity.as_str()),
-                label("metric", &alert.metric),
-                label("profile", &alert.profile),
-            ]),
+            labels: labels(alert),
             annotations: text::annotations(alert, event, reason),
             link: config
                 .link_base
@@ -146,4 +143,15 @@ impl Notification {
                 .map(|base| text::link(base, alert.entity.as_str())),
         }
     }
+}
+
+/// What identifies an alert to people and their rules.
+pub(crate) fn labels(alert: &Alert) -> BTreeMap<String, String> {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    BTreeMap::from([
+        label("alertname", "ArgusForecastBreach"),
+        label("server", alert.entity.as_str()),
+        label("metric", &alert.metric),
+        label("profile", &alert.profile),
+    ])
 }

@@ -5,7 +5,6 @@
 //! refresh says nothing new, so only the newest of a fingerprint is kept, a resolution removes it, and one that cannot
 //! be delivered in time is dropped instead of becoming a dead letter.
 
-use argus_fleet::Level;
 use rusqlite::{Connection, Transaction as Sql, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -14,7 +13,8 @@ use crate::alert::{Alert, Fingerprint, hex};
 use crate::config::millis;
 use crate::engine::{Alerts, Draft};
 use crate::errors::AlertError;
-use crate::notification::{Event, Notification};
+use crate::notification::{self, Event, Notification};
+use crate::routing::{Recipients, Routing, Subject};
 
 /// How full one sink's part is.
 pub(crate) struct Queue {
@@ -67,35 +67,36 @@ pub struct DeadLetter {
 
 /// Writes a row for every sink that is to hear of it.
 ///
-/// `told_up_to` is the highest severity the alert had before a change of severity: a sink that only wants critical
-/// alerts hears of an escalation as a new alert. `number` makes the idempotency key, with the alert and the sink.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "called from three places that have these at hand"
-)]
+/// Who has been told of the alert is told everything that follows; who has not hears of it as of a new alert, as soon as
+/// severity, hours and rules allow. `number` makes the idempotency key, with the alert and the sink. The caller saves
+/// the alert.
 pub(crate) fn enqueue(
     sql: &Sql<'_>,
     draft: &mut Draft<'_>,
     alert: &mut Alert,
     event: Event,
-    told_up_to: Option<Level>,
     number: i64,
     reason: &str,
     now_ms: i64,
 ) -> Result<(), AlertError> {
     alert.notified_at_ms = Some(now_ms);
-    let deadline_secs = if event == Event::Refresh {
-        draft.config.refresh_secs
-    } else {
-        draft.config.deadline_secs
-    };
-    let deadline_ms = now_ms.saturating_add(millis(deadline_secs));
+    let recipients = recipients(draft.routing, alert, now_ms);
     for route in draft.routes {
-        if alert.peak_severity < route.min_severity || (event == Event::Refresh && !route.refresh) {
-            continue;
-        }
-        let first_heard = told_up_to.is_some_and(|severity| severity < route.min_severity);
-        let event = if first_heard { Event::Firing } else { event };
+        let wanted = alert.severity >= route.min_severity && recipients.include(&route.name);
+        let told = alert.told.contains(&route.name);
+        let event = match event {
+            Event::Refresh if told && !route.refresh => continue,
+            event if told => event,
+            Event::Firing | Event::SeverityChanged | Event::Refresh if wanted => Event::Firing,
+            _ => continue,
+        };
+        alert.told.insert(route.name.clone());
+        let deadline_secs = if event == Event::Refresh {
+            draft.config.refresh_secs
+        } else {
+            draft.config.deadline_secs
+        };
+        let deadline_ms = now_ms.saturating_add(millis(deadline_secs));
         if matches!(event, Event::Refresh | Event::Resolved) {
             let superseded = "DELETE FROM outbox WHERE sink = ?1 AND dead = 0 AND fingerprint = ?2 AND event = 'refresh'";
             let dropped = sql
@@ -121,6 +122,18 @@ pub(crate) fn enqueue(
         draft.changes().outbox = true;
     }
     Ok(())
+}
+
+fn recipients<'a>(routing: &'a Routing, alert: &Alert, now_ms: i64) -> Recipients<'a> {
+    let labels = notification::labels(alert);
+    let subject = Subject {
+        severity: alert.severity,
+        server: alert.entity.as_str(),
+        profile: &alert.profile,
+        metric: &alert.metric,
+        labels: &labels,
+    };
+    routing.recipients(subject, now_ms)
 }
 
 /// The time is part of it so that numbers of a new database do not repeat the keys of a lost one.

@@ -78,16 +78,7 @@ fn refresh_due(sql: &Sql<'_>, draft: &mut Draft<'_>, now_ms: i64) -> Result<(), 
             continue;
         }
         for alert in alerts.iter_mut().filter(|a| is_due(a)) {
-            outbox::enqueue(
-                sql,
-                draft,
-                alert,
-                Event::Refresh,
-                None,
-                0,
-                "still firing",
-                now_ms,
-            )?;
+            outbox::enqueue(sql, draft, alert, Event::Refresh, 0, "still firing", now_ms)?;
             database::save_alert(sql, alert)?;
         }
         draft.set_open_alerts(entity, alerts);

@@ -97,13 +97,27 @@ impl Document {
         };
         let mut place = 0..0;
         let mut table = root.get_ref();
-        for key in path {
+        let mut keys = path.iter();
+        while let Some(key) = keys.next() {
             let Some((found, value)) = table.iter().find(|(k, _)| k.get_ref() == key) else {
                 break;
             };
             match value.get_ref() {
                 DeValue::Table(inner) => {
                     place = found.span();
+                    table = inner;
+                }
+                // `[[routes]]`: the next key is a position.
+                DeValue::Array(items) => {
+                    place = value.span();
+                    let item = keys
+                        .next()
+                        .and_then(|at| items.get(at.parse::<usize>().ok()?));
+                    let Some(item) = item else { break };
+                    place = item.span();
+                    let DeValue::Table(inner) = item.get_ref() else {
+                        break;
+                    };
                     table = inner;
                 }
                 _ => {

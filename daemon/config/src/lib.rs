@@ -18,6 +18,7 @@ mod load;
 mod model;
 mod plugins;
 mod profiles;
+mod routes;
 mod secret;
 mod self_source;
 mod server;
@@ -26,6 +27,7 @@ mod storage;
 mod suggest;
 mod target;
 mod target_options;
+mod templates;
 mod thresholds;
 
 pub use alerts::{Alerts, Delivery, SeverityRule};
@@ -35,6 +37,7 @@ pub use ingest::{Ingest, RemoteWrite};
 pub use model::{Device, Model};
 pub use plugins::{MinSeverity, Plugin, PluginKind, PluginLimits, Route};
 pub use profiles::Profiles;
+pub use routes::{AlertLevel, RouteRule, Weekday};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use self_source::SelfSource;
 pub use server::Server;
@@ -42,6 +45,7 @@ pub use step::Step;
 pub use storage::Storage;
 pub use target::Target;
 pub use target_options::{Proxy, RateLimit, Sign};
+pub use templates::Template;
 pub use thresholds::{Limits, MetricThresholds};
 
 use std::collections::BTreeMap;
@@ -75,6 +79,12 @@ pub struct Config {
     pub connectors: BTreeMap<String, Connector>,
     /// `[plugins.<name>]`: WebAssembly plugins and what each may reach.
     pub plugins: BTreeMap<String, Plugin>,
+    /// `[[routes]]`: which sinks are told of which alerts, and when; none tells everybody.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RouteRule>,
+    /// `[templates.<name>]`: message texts of the operator's own.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub templates: BTreeMap<String, Template>,
     /// Where relative paths start; not part of the file.
     #[serde(skip)]
     pub base_dir: PathBuf,
@@ -97,6 +107,8 @@ impl Config {
         thresholds::check(&self.thresholds, found);
         self.alerts.check(found);
         plugins::check(&self.plugins, found);
+        routes::check(&self.routes, &self.plugins, found);
+        templates::check(&self.templates, &self.plugins, found);
         connectors::check(
             &self.connectors,
             &self.plugins,

@@ -69,6 +69,14 @@ snapshots! {
         "[plugins.hook.targets.hook.proxy]\nurl = \"https://user:very-secret@proxy:3128\"\n",
         "authorization = \"Basic very-secret\"\n",
     );
+    routes_and_templates: concat!(
+        "[plugins.slack]\nkind = \"sink\"\npath = \"slack.wasm\"\n",
+        "[[routes]]\nservers = [\"db-*\"]\nhours = \"18-8\"\nsinks = [\"slak\"]\n",
+        "[[routes]]\nsinks = [\"slack\"]\n",
+        "[[routes]]\nlevels = [\"critical\"]\ntimezone = \"Mars\"\nsinks = []\n",
+        "[templates.a]\nsinks = [\"slack\"]\n",
+        "[templates.b]\ntitle = \"x\"\nsinks = [\"slack\"]\n",
+    );
     bad_url_and_pin: concat!(
         "[plugins.hook]\nkind = \"sink\"\npath = \"webhook.wasm\"\nsha256 = \"abc\"\n",
         "[plugins.hook.targets.hook]\nurl = \"slack.com/api\"\n",

@@ -127,6 +127,40 @@ fn everything_reads_and_writes_back() {
 }
 
 #[test]
+fn routes_say_themselves_in_plain_words() {
+    let text = r#"
+[plugins.pager]
+kind = "sink"
+path = "pagerduty.wasm"
+[[routes]]
+levels = ["critical"]
+servers = ["db-*", "ppdb*"]
+labels = { team = "ops" }
+days = ["fri", "sat"]
+hours = "18:00-08:00"
+timezone = "Europe/Berlin"
+sinks = ["pager"]
+continue = true
+[[routes]]
+profiles = ["generic"]
+sinks = []
+"#;
+    let config = Config::from_toml_str("argus.toml", text).expect("valid");
+    let words: Vec<String> = config.routes.iter().map(|r| r.plain_words()).collect();
+    assert_eq!(
+        words,
+        [
+            "critical alerts of servers db-* or ppdb* with team = ops, Fri, Sat 18:00-08:00 (Europe/Berlin): \
+             to pager, and later routes too",
+            "alerts of profiles generic: to nobody",
+        ]
+    );
+    let shown = toml::to_string(&config).expect("plain data");
+    let back = Config::from_toml_str("shown", &shown).expect("valid");
+    assert_eq!(back, config);
+}
+
+#[test]
 fn fragments_beside_the_file_are_read() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let file = dir.path().join("argus.toml");

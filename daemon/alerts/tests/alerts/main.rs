@@ -3,6 +3,7 @@
 mod crash;
 mod delivery;
 mod forecasts;
+mod routing;
 mod speed;
 mod states;
 mod texts;
