@@ -78,8 +78,11 @@ impl Cursor for Count {
 
 static TABLE: Table = table::<Rehearsal>("rehearsal", "1.0.0");
 
-/// Completions by `ctx`: thread, status, cursor, body. Numbers are unique over all tests of this process.
-static DONE: Mutex<Vec<(u64, ThreadId, u32, u64, Vec<u8>)>> = Mutex::new(Vec::new());
+/// `ctx`, thread, status, cursor, body.
+type Completion = (u64, ThreadId, u32, u64, Vec<u8>);
+
+/// All completions. Numbers are unique over all tests of this process.
+static DONE: Mutex<Vec<Completion>> = Mutex::new(Vec::new());
 static NEXT_CTX: AtomicU64 = AtomicU64::new(1);
 
 unsafe extern "C" fn done(ctx: u64, reply: Reply) {
@@ -165,7 +168,7 @@ impl Drop for Daemon {
     }
 }
 
-fn completions(ctx: u64) -> Vec<(u64, ThreadId, u32, u64, Vec<u8>)> {
+fn completions(ctx: u64) -> Vec<Completion> {
     let done = DONE.lock().expect("no test panics with it");
     done.iter()
         .filter(|completion| completion.0 == ctx)
