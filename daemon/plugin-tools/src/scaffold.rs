@@ -41,9 +41,12 @@ pub fn new_project(
             .filter(|other| has_template(*other, kind))
             .map(Language::as_str)
             .collect();
+        let instead = match languages.as_slice() {
+            [] => "take a sink in rust and implement the kind's own trait".to_owned(),
+            languages => format!("there is one in {}", languages.join(", ")),
+        };
         return Err(ToolError::Refused(format!(
-            "there is no template for a {kind} in {language}; there is one in {}",
-            languages.join(", ")
+            "there is no template for a plugin of the kind {kind} in {language}: {instead}"
         )));
     }
     for (path, content) in embedded::below(&format!("templates/{language}/common")) {
@@ -170,6 +173,25 @@ mod tests {
         ] {
             assert!(sdk.contains(&needed), "{needed} is missing from {sdk:?}");
         }
+    }
+
+    #[test]
+    fn a_template_that_is_not_there_is_told() {
+        let parent = tempfile::tempdir().expect("temporary folder");
+        let refused = |kind, language| {
+            new_project(parent.path(), "x", kind, language)
+                .expect_err("there is none")
+                .to_string()
+        };
+        assert_eq!(
+            refused(PluginKind::Source, Language::Python),
+            "there is no template for a plugin of the kind source in python: there is one in rust, js"
+        );
+        assert_eq!(
+            refused(PluginKind::Investigator, Language::JavaScript),
+            "there is no template for a plugin of the kind investigator in js: take a sink in rust and implement the \
+             kind's own trait"
+        );
     }
 
     #[test]

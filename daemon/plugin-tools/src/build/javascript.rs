@@ -13,8 +13,12 @@ use crate::errors::ToolError;
 use crate::project::{Engine, Project};
 
 const ADVICE: &str = "install Node.js 20 or later with npm, e.g. from https://nodejs.org";
-const QUICKJS: &str = "componentize-qjs@0.4.5";
-const STARLINGMONKEY: &str = "@bytecodealliance/componentize-js@0.23.0";
+const QUICKJS: &[&str] = &["componentize-qjs@0.4.5"];
+/// The shim is needed at the version for which the tool was made, which the tool itself does not say.
+const STARLINGMONKEY: &[&str] = &[
+    "@bytecodealliance/componentize-js@0.23.0",
+    "@bytecodealliance/preview2-shim@0.17.9",
+];
 
 pub(super) fn build(
     project: &Project,
@@ -30,13 +34,14 @@ pub(super) fn build(
         let reason = format!("argus.main names {main}, which is not there");
         return Err(ToolError::content(&package, reason));
     }
-    let (package, program) = match engine {
+    let (packages, program) = match engine {
         Engine::QuickJs => (QUICKJS, "componentize-qjs"),
         Engine::StarlingMonkey => (STARLINGMONKEY, "componentize-js"),
     };
-    let folder = tools.folder(&package.replace(['@', '/'], "-"), |folder| {
-        progress(&format!("npm install {package} (once)"));
-        npm_install(package, folder)
+    let name = packages[0].replace(['@', '/'], "-");
+    let folder = tools.folder(&name, |folder| {
+        progress(&format!("npm install {} (once)", packages[0]));
+        npm_install(packages, folder)
     })?;
     let output = scratch_file();
     let mut command = Command::new(folder.join("node_modules/.bin").join(program));
@@ -49,7 +54,8 @@ pub(super) fn build(
             command.arg(&output);
         }
         Engine::StarlingMonkey => {
-            command.args([main, "--wit", "wit", "--world-name", world(kind), "--out"]);
+            command.arg(main).arg("--wit").arg(project.dir.join("wit"));
+            command.args(["--world-name", world(kind), "--out"]);
             command.arg(&output);
             command.args([
                 "--disable",
@@ -69,7 +75,7 @@ pub(super) fn build(
     wasm
 }
 
-fn npm_install(package: &str, folder: &Path) -> Result<(), ToolError> {
+fn npm_install(packages: &[&str], folder: &Path) -> Result<(), ToolError> {
     let mut npm = Command::new("npm");
     npm.args([
         "install",
@@ -78,7 +84,7 @@ fn npm_install(package: &str, folder: &Path) -> Result<(), ToolError> {
         "--no-fund",
         "--prefix",
     ]);
-    run(npm.arg(folder).arg(package), ADVICE)
+    run(npm.arg(folder).args(packages), ADVICE)
 }
 
 pub(super) fn scratch_file() -> PathBuf {

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 /// 2026-02-03T04:05:06.789Z, the moment of all samples.
-const NOW_MS: i64 = 1_770_091_506_789;
+pub(super) const NOW_MS: i64 = 1_770_091_506_789;
 
 /// What `deliver` is given.
 #[derive(Debug, Deserialize)]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use argus_plugin_host::services::Services;
 use argus_plugin_host::{
-    CompilerCommand, Failure, HostConfig, Plugin, PluginError, PluginHost, PluginKind, PluginSpec,
-    SecretSource, SinkNotification, TargetSpec,
+    Clock, CompilerCommand, Failure, HostConfig, Plugin, PluginError, PluginHost, PluginKind,
+    PluginSpec, SecretSource, SinkNotification, SystemClock, TargetSpec,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -63,15 +63,25 @@ impl Workbench {
         self.runtime.block_on(future)
     }
 
-    /// A new host that lends these services.
+    /// A new host that lends these services, and whose clock stands at the moment of all samples: what a plugin does
+    /// is the same in every run.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn host(&self, services: Services) -> Result<Arc<PluginHost>, ToolError> {
+        self.host_at(Arc::new(SampleClock), services)
+    }
+
+    fn host_at(
+        &self,
+        clock: Arc<dyn Clock>,
+        services: Services,
+    ) -> Result<Arc<PluginHost>, ToolError> {
         Ok(PluginHost::new(HostConfig {
             cache_dir: self.cache_dir.clone(),
             compiler: self.compiler.clone(),
             services,
+            clock,
             ..HostConfig::default()
         })?)
     }
@@ -124,7 +134,7 @@ impl Workbench {
     /// # Errors
     /// When the component cannot be loaded, or what it or the far side did wrong.
     pub fn deliver(&self, wasm: &Path, case: &Case, url: &str) -> Result<Value, ToolError> {
-        let host = self.host(Services::default())?;
+        let host = self.host_at(Arc::new(SystemClock), Services::default())?;
         let mut spec = PluginSpec::new(plugin_name(wasm), PluginKind::Sink, wasm);
         spec.config = case.config.clone();
         for (name, target) in &case.targets {
@@ -134,12 +144,21 @@ impl Workbench {
         let delivered = self.block_on(async {
             let plugin = host.load(spec).await?;
             plugin.check().await?;
-            let now_ms = argus_plugin_host::Clock::now_ms(&argus_plugin_host::SystemClock);
+            let now_ms = SystemClock.now_ms();
             let notification = SinkNotification::test(now_ms);
             plugin.deliver(&notification, &notification.id).await
         });
         let receipt = delivered?;
         Ok(json!({ "remote_id": receipt.remote_id, "message": receipt.message }))
+    }
+}
+
+#[derive(Debug)]
+struct SampleClock;
+
+impl Clock for SampleClock {
+    fn now_ms(&self) -> i64 {
+        input::NOW_MS
     }
 }
 
