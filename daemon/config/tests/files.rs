@@ -66,7 +66,7 @@ fn the_documented_defaults_are_the_defaults() {
 
 #[test]
 fn documented_examples_are_valid() {
-    for page in ["docs/configuration.md", "README.md"] {
+    for page in ["docs/configuration.md", "docs/sinks.md", "README.md"] {
         let blocks = documented_blocks(page);
         assert!(!blocks.is_empty(), "{page} shows no configuration");
         for block in blocks {
