@@ -1,14 +1,14 @@
 //! JavaScript: an engine with the module's state inside, made by npm's component tools.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{self, Command};
+use std::path::Path;
+use std::process::Command;
 
 use argus_plugin_host::PluginKind;
 
 use super::process::run;
 use super::tools::Tools;
-use super::world;
+use super::{unfinished, world};
 use crate::errors::ToolError;
 use crate::project::{Engine, Project};
 
@@ -43,7 +43,7 @@ pub(super) fn build(
         progress(&format!("npm install {} (once)", packages[0]));
         npm_install(packages, folder)
     })?;
-    let output = scratch_file();
+    let output = unfinished(project)?;
     let mut command = Command::new(folder.join("node_modules/.bin").join(program));
     command.current_dir(&project.dir);
     match engine {
@@ -70,7 +70,7 @@ pub(super) fn build(
     progress(&format!("{program} {main}"));
     let made = run(&mut command, ADVICE);
     let wasm = made.and_then(|()| fs::read(&output).map_err(ToolError::file("read", &output)));
-    // It is in the folder for temporary files: left over, it does no harm.
+    // Left over, it does no harm: the next build writes over it.
     let _ = fs::remove_file(&output);
     wasm
 }
@@ -85,8 +85,4 @@ fn npm_install(packages: &[&str], folder: &Path) -> Result<(), ToolError> {
         "--prefix",
     ]);
     run(npm.arg(folder).args(packages), ADVICE)
-}
-
-pub(super) fn scratch_file() -> PathBuf {
-    std::env::temp_dir().join(format!("argus-plugin-build-{}.wasm", process::id()))
 }

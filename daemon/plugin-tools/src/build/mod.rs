@@ -68,6 +68,15 @@ fn with_manifest(
     Ok(wasm)
 }
 
+/// Where a tool puts a component that lacks its manifest yet.
+fn unfinished(project: &Project) -> Result<PathBuf, ToolError> {
+    let file = project.component().with_extension("unfinished");
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(ToolError::file("create", folder))?;
+    }
+    Ok(file)
+}
+
 /// By rename, so that a daemon that watches the file never reads half of it.
 fn put(wasm: &[u8], file: &Path) -> Result<(), ToolError> {
     if let Some(folder) = file.parent() {

@@ -6,10 +6,9 @@ use std::process::Command;
 
 use argus_plugin_host::PluginKind;
 
-use super::javascript::scratch_file;
 use super::process::run;
 use super::tools::Tools;
-use super::world;
+use super::{unfinished, world};
 use crate::errors::ToolError;
 use crate::project::Project;
 
@@ -33,7 +32,7 @@ pub(super) fn build(
         progress(&format!("pip install {COMPONENTIZE} (once)"));
         pip_install(folder)
     })?;
-    let output = scratch_file();
+    let output = unfinished(project)?;
     let mut command = Command::new(folder.join("bin/componentize-py"));
     command.current_dir(&project.dir);
     command.args(["--quiet", "--wit-path", "wit", "--world", world(kind)]);
@@ -50,7 +49,7 @@ pub(super) fn build(
     progress(&format!("componentize-py {main} (about 20 s)"));
     let made = run(&mut command, ADVICE);
     let wasm = made.and_then(|()| fs::read(&output).map_err(ToolError::file("read", &output)));
-    // It is in the folder for temporary files: left over, it does no harm.
+    // Left over, it does no harm: the next build writes over it.
     let _ = fs::remove_file(&output);
     wasm
 }

@@ -4,7 +4,7 @@
 //! `complete` in a tool's folder says that its installation came to its end.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::errors::ToolError;
@@ -41,6 +41,11 @@ impl Tools {
     ) -> Result<PathBuf, ToolError> {
         let folder = self.dir.join(name);
         let complete = folder.join("complete");
+        fs::create_dir_all(&self.dir).map_err(ToolError::file("create", &self.dir))?;
+        // Another build may be installing the same tool right now; unlocked when it is dropped.
+        let lock = self.dir.join(format!("{name}.lock"));
+        let lock_file = File::create(&lock).map_err(ToolError::file("create", &lock))?;
+        lock_file.lock().map_err(ToolError::file("lock", &lock))?;
         if complete.is_file() {
             return Ok(folder);
         }
