@@ -56,11 +56,21 @@ const COMPILATIONS: usize = 1;
 impl PluginHost {
     /// Starts the engine and the plugins' threads.
     pub fn new(config: HostConfig) -> Result<Arc<Self>, HostError> {
+        Self::with(config, |_| Ok(()))
+    }
+
+    /// A host whose interfaces have more than the WIT package says: what a later version may look like.
+    pub(crate) fn with(
+        config: HostConfig,
+        extend: impl Fn(&mut Linker<CallState>) -> wasmtime::Result<()>,
+    ) -> Result<Arc<Self>, HostError> {
         let engine = running_engine()?;
         let mut linkers = HashMap::new();
         for kind in PluginKind::ALL {
-            let linker = interfaces::linker(&engine, kind, &config.services)
-                .map_err(|e| HostError::Engine(format!("{e:#}")))?;
+            let unusable = |e: wasmtime::Error| HostError::Engine(format!("{e:#}"));
+            let mut linker =
+                interfaces::linker(&engine, kind, &config.services).map_err(unusable)?;
+            extend(&mut linker).map_err(unusable)?;
             linkers.insert(kind, linker);
         }
         let cache = config

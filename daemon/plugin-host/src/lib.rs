@@ -18,6 +18,8 @@ mod counters;
 mod engine;
 mod errors;
 mod escape;
+#[cfg(test)]
+mod golden;
 mod grants;
 mod health;
 mod host;
@@ -54,6 +56,7 @@ pub use kinds::source::{MAX_CHECKPOINT_BYTES, SourceBatch};
 pub use loaded::{Inspected, inspect};
 pub use manifest::Manifest;
 pub use plugin::{Plugin, PluginVersion, Reloaded};
+pub use settings_schema::check as check_schema;
 pub use status::{CallSeconds, LastError, PluginState, PluginStatus};
 pub use target_spec::{ProxySpec, SecretSource, SignSpec, TargetSpec};
 

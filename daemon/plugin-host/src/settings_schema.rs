@@ -34,7 +34,7 @@ const DESCRIBING: [&str; 12] = [
 ];
 
 /// What is wrong, one sentence per finding, each with the place: `config.labels.team: …`.
-pub(crate) fn check(schema: &Value, settings: &Value) -> Result<(), String> {
+pub fn check(schema: &Value, settings: &Value) -> Result<(), String> {
     let mut checker = Checker {
         root: schema,
         steps: 0,
