@@ -162,11 +162,11 @@ async fn a_broken_file_leaves_the_old_version_running() {
         "not_a_component"
     );
     deliver(&plugin).await.expect("the old version runs");
-    // A good file of a plugin whose check refuses these settings.
+    // A good file of a plugin whose schema refuses these settings.
     fs::copy(component("webhook"), &path).expect("copied");
     let error = plugin.reload().await.expect_err("unknown settings");
     assert!(
-        error.to_string().contains("unknown field `behaviour`"),
+        error.to_string().contains("has no setting `behaviour`"),
         "{error}"
     );
     deliver(&plugin).await.expect("the old version runs");
