@@ -296,7 +296,8 @@ fn plugin_host(data_dir: &Path, services: Services) -> anyhow::Result<Arc<Plugin
         cache_dir: Some(data_dir.join("plugin-cache")),
         state_dir: Some(data_dir.join("plugin-state")),
         compiler: Some(CompilerCommand {
-            program: std::env::current_exe().context("find this program, which compiles plugins")?,
+            // Itself, even where its file was replaced by another version meanwhile.
+            program: "/proc/self/exe".into(),
             arguments: vec![COMPILE_VERB.to_owned()],
         }),
         watch_every: Some(WATCH_PLUGINS_EVERY),
