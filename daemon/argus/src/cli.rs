@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::plugin::args::PluginArgs;
+
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
 #[derive(Debug, Parser)]
 #[command(name = "argus", version, about, after_help = AFTER_HELP)]
@@ -53,6 +55,8 @@ pub enum Command {
     Key(KeyArgs),
     /// The configuration file.
     Config(ConfigArgs),
+    /// Write, build, test and measure plugins.
+    Plugin(PluginArgs),
     /// Compiles a plugin, standard input to standard output, within limits: how the daemon does it in a child.
     #[command(name = COMPILE_VERB, hide = true)]
     CompilePlugin,

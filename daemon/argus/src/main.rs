@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Train(args) => commands::train::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Config(args) => commands::config::run(&args),
+        Command::Plugin(args) => commands::plugin::run(&args),
         Command::CompilePlugin => {
             return ExitCode::from(argus_plugin_host::compile_stdin_to_stdout());
         }

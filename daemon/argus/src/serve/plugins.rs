@@ -67,7 +67,7 @@ pub fn file(config: &Config, path: &Path) -> PathBuf {
 }
 
 /// `plugins/dist` above the executable or the current directory.
-fn shipped_plugins() -> Option<PathBuf> {
+pub fn shipped_plugins() -> Option<PathBuf> {
     let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
     let mut above = starts.iter().flatten().flat_map(|start| start.ancestors());
     above.find_map(|dir| Some(dir.join("plugins/dist")).filter(|d| d.is_dir()))
