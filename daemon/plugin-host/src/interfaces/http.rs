@@ -94,8 +94,10 @@ impl CallState {
         self.http.requests += 1;
         self.wait_for_rate(target).await?;
         if let Some(signer) = &target.signer {
-            let signed = signer.headers(self.clock.now_ms(), &outgoing.body);
-            outgoing.headers.extend(signed);
+            // In place of whatever the plugin put there.
+            for (name, value) in signer.headers(self.clock.now_ms(), &outgoing.body) {
+                outgoing.headers.insert(name, value);
+            }
         }
         let asked = asked.map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
         outgoing.timeout = target.timeout.min(asked).min(self.remaining());
