@@ -28,6 +28,7 @@ mod kinds;
 mod limiter;
 mod loaded;
 mod manifest;
+mod nesting;
 mod plugin;
 mod scrub;
 mod secrets;

@@ -14,6 +14,7 @@ use crate::errors::{Failure, PluginError};
 use crate::host::PluginHost;
 use crate::kinds::Exports;
 use crate::manifest::Manifest;
+use crate::nesting;
 use crate::settings_schema;
 use crate::state::PluginStore;
 use crate::target::{Targets, bind_targets};
@@ -136,6 +137,10 @@ fn read_and_check(spec: &PluginSpec) -> Result<(Inspected, Result<(), Failure>),
             pinned: pinned.clone(),
             found: sha256,
         });
+    }
+    if nesting::is_too_deep(&wasm) {
+        let message = "its components are nested deeper than any tool nests them";
+        return Err(Failure::Compile(message.to_owned()));
     }
     let manifest = Manifest::of_component(&wasm).map_err(Failure::Manifest)?;
     let checked = check(spec, manifest.as_ref());

@@ -78,7 +78,7 @@ fn custom_section(content: &[u8]) -> Option<&[u8]> {
 }
 
 /// An unsigned 32-bit number in LEB128.
-fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(crate) fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_u64;
     for (i, &byte) in bytes.iter().take(5).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * i);

@@ -22,11 +22,13 @@ impl Host for CallState {
     }
 
     fn panicked(&mut self, message: String) -> wasmtime::Result<()> {
-        let readable = escape_controls(&message)
-            .chars()
-            .take(MAX_PANIC_CHARS)
-            .collect();
-        self.log.panic.get_or_insert(readable);
+        if self.log.panic.is_some() {
+            // The last thing a call does is done once; each further message costs the host as much as the first.
+            return Err(wasmtime::Error::msg("panicked twice"));
+        }
+        let start: String = message.chars().take(MAX_PANIC_CHARS).collect();
+        let escaped = escape_controls(&start);
+        self.log.panic = Some(escaped.chars().take(MAX_PANIC_CHARS).collect());
         Ok(())
     }
 }
