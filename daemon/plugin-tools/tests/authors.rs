@@ -45,6 +45,11 @@ fn can_try(language: Language) -> bool {
 
 /// New, build and every case of a template; returns the component and its cases.
 fn make(parent: &Path, kind: PluginKind, language: Language) -> (PathBuf, Vec<Case>) {
+    // One target folder for all Rust templates: compiling the dependencies takes most of the time.
+    let cargo = parent.join(".cargo");
+    std::fs::create_dir(&cargo).expect("a folder");
+    let target = format!("build.target-dir = {:?}\n", kept("authors-target"));
+    std::fs::write(cargo.join("config.toml"), target).expect("written");
     let dir = scaffold::new_project(parent, "team-chat", kind, language).expect("unpacked");
     let project = Project::open(&dir).expect("a project");
     let tools = Tools::new(kept("plugin-tools"));
