@@ -63,7 +63,7 @@ pub(super) fn register(api: &Api, r: &mut Registry) {
         for plugin in &plugins {
             family.get_or_create(&named(plugin)).inc_by(value(plugin));
         }
-        r.register(*metric, *help, family);
+        r.register(metric, help, family);
     }
     let errors: Family<Code, Counter> = Family::default();
     let gauge = |value: fn(&PluginReport) -> u64| {
