@@ -38,12 +38,14 @@ pub trait Control: Send + Sync {
     /// All configured plugins. Called for each `/plugins` and `/metrics`; must not block.
     fn plugins(&self) -> Vec<PluginReport>;
 
-    /// All sources that are polled. Called for each `/status` and `/metrics`; must not block.
+    /// All sources that are polled. Called for each `/status`, `/sources` and `/metrics`; must not
+    /// block.
     fn sources(&self) -> Vec<SourceStatus> {
         Vec::new()
     }
 
-    /// All configured connectors. Called for each `/status` and `/metrics`; must not block.
+    /// All configured connectors. Called for each `/status`, `/sources` and `/metrics`; must
+    /// not block.
     fn connectors(&self) -> Vec<ConnectorReport> {
         Vec::new()
     }

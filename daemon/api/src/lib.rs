@@ -14,6 +14,7 @@ mod context;
 pub mod control;
 mod extract;
 mod feed;
+mod inputs;
 mod limits;
 mod metrics;
 mod openapi;

@@ -11,7 +11,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::{admin, alerts, feed, metrics, predictions, remote_write, servers, status, ws};
+use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, servers, status, ws};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -38,6 +38,7 @@ use crate::{admin, alerts, feed, metrics, predictions, remote_write, servers, st
         admin::plugins,
         admin::reload_plugin,
         admin::test_sink,
+        inputs::sources,
         status::health,
         status::status,
         status::healthy,

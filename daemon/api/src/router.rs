@@ -18,7 +18,7 @@ use crate::auth::{require_admin, require_ingest, require_read};
 use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
-use crate::{admin, alerts, feed, openapi, predictions, remote_write, servers, status, ws};
+use crate::{admin, alerts, feed, inputs, openapi, predictions, remote_write, servers, status, ws};
 
 /// Bodies of small requests; feeds read theirs themselves.
 const MAX_SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -49,6 +49,7 @@ pub(crate) fn router(api: Shared) -> Router {
         .route("/alerts/active", get(alerts::active))
         .route("/alerts", get(alerts::list))
         .route("/plugins", get(admin::plugins))
+        .route("/sources", get(inputs::sources))
         .route("/metrics", get(metrics))
         .route("/ws/predictions", get(ws::connect))
         .route("/ws", get(ws::connect))

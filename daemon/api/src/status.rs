@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::context::{Api, Shared};
 use crate::control::Readiness;
+use crate::inputs;
 use crate::problem::{Answer, Problem, ok, rfc3339};
 
 /// How many servers have enough data for a forecast.
@@ -179,8 +180,7 @@ pub(crate) async fn status(State(api): State<Shared>) -> Answer {
         },
         "no_model_reason": model.as_ref().err(),
         "recovery": recovery,
-        "sources": api.context.control.sources(),
-        "connectors": api.context.control.connectors(),
+        "inputs": inputs::summary(&api),
     }))
 }
 

@@ -101,6 +101,7 @@ async fn open_paths_need_no_key() {
         "/servers",
         "/alerts/active",
         "/plugins",
+        "/sources",
         "/ws",
         "/predictions/db-1",
     ] {

@@ -66,6 +66,7 @@ async fn statuses() {
         ("POST /admin/reload-model?model_path=missing", 404),
         ("POST /admin/reload-model?model_path=broken", 422),
         ("GET /plugins", 200),
+        ("GET /sources", 200),
         ("POST /admin/plugins/slack/reload", 200),
         ("POST /admin/plugins/broken/reload", 422),
         ("POST /admin/plugins/nobody/reload", 404),

@@ -48,6 +48,7 @@ async fn is_3_1_and_names_every_path() {
         "/admin/model-info",
         "/admin/reload-model",
         "/plugins",
+        "/sources",
         "/admin/plugins/{name}/reload",
         "/admin/sinks/{name}/test",
         "/ws/predictions",
