@@ -162,7 +162,7 @@ async fn slack_takes_every_message() {
         let called = root["blocks"][0]["text"]["text"] == "<!here>";
         assert_eq!(called, make("firing").severity == "critical");
         let ended = requests[5].json()["blocks"][0]["text"]["text"].clone();
-        assert!(ended.as_str().expect("text").starts_with("✅ "), "{ended}");
+        assert!(ended.as_str().expect("text").starts_with("✅"), "{ended}");
         assert_eq!(requests[6].json()["reply_broadcast"], true);
     }
 }

@@ -156,7 +156,7 @@ async fn invalid_settings_fail_the_load_and_name_the_setting() {
         .expect_err("no table");
     assert_eq!(
         error.to_string(),
-        "plugin webhook: its settings are unusable: they must be a table"
+        "plugin webhook 0.1.0: its settings are unusable: they must be a table"
     );
 }
 
