@@ -28,6 +28,7 @@ pub fn services(
         incidents: Some(Arc::new(Incidents {
             alerts: Arc::clone(alerts),
         })),
+        ..Services::default()
     }
 }
 

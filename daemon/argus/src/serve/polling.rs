@@ -17,7 +17,7 @@ struct PluginSource {
 impl PluginSource {
     /// A source with its schedule, if that is what the plugin is.
     pub fn of(config: &PluginConfig, plugin: &Arc<Plugin>) -> Option<(Arc<dyn Source>, Schedule)> {
-        (config.kind == PluginKind::Source).then(|| {
+        (config.kind == argus_config::PluginKind::Source).then(|| {
             let source = Arc::new(Self {
                 plugin: Arc::clone(plugin),
             });
