@@ -47,7 +47,8 @@ pub fn predict(
     // forecast, and with it every answer, tells the real length.
     let windows: Vec<Window<'_>> = inputs
         .iter()
-        .map(|(_, profile, context)| Window {
+        .map(|(name, profile, context)| Window {
+            entity: name.as_str(),
             end_bin_ms: context.last_bin * step_ms,
             step_secs: model.config().step_secs,
             values: context.values.iter().map(AsRef::as_ref).collect(),

@@ -81,6 +81,7 @@ fn window<'a>(model: &Model, track: &'a Track, bin: usize) -> Window<'a> {
     let from = (bin + 1).saturating_sub(model.config().context_steps());
     let step_secs = model.config().step_secs;
     Window {
+        entity: "",
         end_bin_ms: track.first_bin_ms + bin as i64 * i64::from(step_secs) * 1_000,
         step_secs,
         values: track

@@ -397,6 +397,7 @@ mod tests {
         for values in &series {
             let values = vec![values.as_slice()];
             fit.observe(&Window {
+                entity: "",
                 end_bin_ms: 0,
                 step_secs: 300,
                 values,

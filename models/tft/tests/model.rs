@@ -82,6 +82,7 @@ impl Series {
 
     fn window(&self) -> Window<'_> {
         Window {
+            entity: "",
             end_bin_ms: 3 * DAY_MS,
             step_secs: 300,
             values: self.values.iter().map(Vec::as_slice).collect(),
@@ -421,6 +422,7 @@ proptest! {
         let steps = values.iter().map(Vec::len).min().unwrap();
         let status = vec![status; steps];
         let window = Window {
+            entity: "",
             end_bin_ms,
             step_secs: 300,
             values: values.iter().map(|v| &v[..steps]).collect(),

@@ -162,6 +162,7 @@ fn a_wave_is_learned_and_served_from_files() {
     let model = Model::open(&dir, &schema(), Device::Cpu).unwrap();
     let track = track(70.0, 400);
     let window = Window {
+        entity: "",
         end_bin_ms: 300 * i64::from(STEP_SECS) * 1_000,
         step_secs: STEP_SECS,
         values: track

@@ -59,6 +59,7 @@ impl Sample {
     /// What the model sees.
     pub(crate) fn window(&self) -> Window<'_> {
         Window {
+            entity: "",
             end_bin_ms: self.end_bin_ms,
             step_secs: self.step_secs,
             values: self.past.iter().map(Vec::as_slice).collect(),
