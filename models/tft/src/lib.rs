@@ -19,6 +19,7 @@ mod device;
 mod errors;
 mod features;
 mod inputs;
+mod kernel;
 mod model;
 mod model_config;
 mod model_dir;
