@@ -137,8 +137,8 @@ impl Linear {
 /// Places of a gated linear unit followed by "add the residual, layer norm".
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GateNormSpec {
-    linear: LinearSpec,
-    norm: NormSpec,
+    pub(crate) linear: LinearSpec,
+    pub(crate) norm: NormSpec,
 }
 
 impl GateNormSpec {
@@ -281,8 +281,8 @@ pub(crate) fn interpolation(input: i64, output: i64, device: Device) -> Torch<Te
 /// Places of a gated residual network's second half: what follows its first layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GrnTailSpec {
-    fc2: LinearSpec,
-    gate: GateNormSpec,
+    pub(crate) fc2: LinearSpec,
+    pub(crate) gate: GateNormSpec,
 }
 
 impl GrnTailSpec {
@@ -346,10 +346,10 @@ impl GrnTail {
 /// Places of a gated residual network.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GrnSpec {
-    fc1: LinearSpec,
-    context: Option<BlockId>,
-    resample: Option<ResampleSpec>,
-    tail: GrnTailSpec,
+    pub(crate) fc1: LinearSpec,
+    pub(crate) context: Option<BlockId>,
+    pub(crate) resample: Option<ResampleSpec>,
+    pub(crate) tail: GrnTailSpec,
 }
 
 /// Widths of a gated residual network.
