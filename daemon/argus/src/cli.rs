@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::bench::BenchArgs;
+
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
 #[derive(Debug, Parser)]
 #[command(name = "argus", version, about, after_help = AFTER_HELP)]
@@ -46,6 +48,8 @@ pub enum Command {
         after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/"
     )]
     Train(TrainArgs),
+    /// How fast this machine does what the daemon does.
+    Bench(BenchArgs),
     /// API keys.
     Key(KeyArgs),
     /// The configuration file.

@@ -28,6 +28,7 @@ mod normalise;
 pub mod parity;
 mod peer_config;
 mod schema_ref;
+mod sgemm;
 pub mod train;
 mod weights;
 mod window;
@@ -47,4 +48,5 @@ pub use model_dir::{
 pub use network::Network;
 pub use normalise::{NormaliserConfig, NormaliserFit, NormaliserState, Scale};
 pub use schema_ref::{MetricRef, SchemaRef};
+pub use sgemm::sgemm_gflops;
 pub use window::{Future, Window};

@@ -1,5 +1,6 @@
 //! One file per verb, except `serve`.
 
+pub mod bench;
 pub mod config;
 pub mod forecast;
 pub mod generate;
