@@ -8,6 +8,9 @@
 //! Conventions: a chunk has `n` windows. Buffers are row-major `[rows, features]`, rows are time-major: row
 //! `t · n + w` is step `t` of window `w`, encoder steps first, then decoder steps. A row's window is `row % n`.
 
+mod matrix;
+mod simd;
+
 /// Inputs of a run of rows, time-major and of whole steps: row `r` belongs to window `r % windows`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rows<'a> {
