@@ -1,9 +1,7 @@
 //! Traces and fleets → what is trained on, watched, and scored.
 
-use std::sync::Arc;
-
 use argus_schema::Schema;
-use argus_tft::train::{LEAST_STEPS, Source, Track, ValidationWindow};
+use argus_tft::train::{LEAST_STEPS, Source, Track, WindowRef};
 use argus_trace::{Origin, Series, read_origins, read_series};
 use serde::Serialize;
 
@@ -24,7 +22,9 @@ const SCORED_EVERY_HOURS: i64 = 7;
 pub(crate) struct Cut {
     pub(crate) source: Source,
     pub(crate) learned: Vec<Track>,
-    pub(crate) watched: Vec<ValidationWindow>,
+    /// Tracks that the run is watched on, behind the learned ones in the corpus.
+    pub(crate) validation: Vec<Track>,
+    pub(crate) watched: Vec<WindowRef>,
     /// Whole series and origins for the scores; none for a synthetic fleet.
     pub(crate) scored: Option<Scored>,
     pub(crate) facts: SourceFacts,
@@ -86,7 +86,7 @@ pub(crate) fn cut_trace(
         name: input.name.clone(),
         share: input.share,
     };
-    let (learned, watched) = cut(&series, position, (first, scored_from), steps);
+    let (learned, validation, watched) = cut(&series, position, (first, scored_from), steps);
     let origins = match &input.origins {
         Some(path) => read_origins(path)?,
         None => origins(&series, scored_from, end, steps),
@@ -99,6 +99,7 @@ pub(crate) fn cut_trace(
     Ok(Cut {
         source,
         learned,
+        validation,
         watched,
         scored: Some(Scored { series, origins }),
         facts,
@@ -121,7 +122,7 @@ pub(crate) fn cut_fleet(
         name: "synthetic".to_owned(),
         share: input.share,
     };
-    let (learned, watched) = cut(&series, position, (first, end), steps);
+    let (learned, validation, watched) = cut(&series, position, (first, end), steps);
     let facts = SourceFacts {
         learned_until: rfc3339(watched_from(first, end)),
         seed: Some(input.fleet.seed),
@@ -130,6 +131,7 @@ pub(crate) fn cut_fleet(
     Ok(Cut {
         source,
         learned,
+        validation,
         watched,
         scored: None,
         facts,
@@ -142,7 +144,7 @@ fn cut(
     position: usize,
     (first, end): (i64, i64),
     steps: Steps,
-) -> (Vec<Track>, Vec<ValidationWindow>) {
+) -> (Vec<Track>, Vec<Track>, Vec<WindowRef>) {
     let watched_from = watched_from(first, end);
     let all = |until: i64| {
         series
@@ -150,8 +152,10 @@ fn cut(
             .flat_map(move |series| tracks(series, steps.secs, first, until))
     };
     let step_ms = i64::from(steps.secs) * 1_000;
+    let learned: Vec<Track> = all(watched_from).collect();
+    let validation: Vec<Track> = all(end).collect();
     let mut candidates = Vec::new();
-    for track in all(end).map(Arc::new) {
+    for (index, track) in validation.iter().enumerate() {
         let start = (watched_from - track.first_bin_ms)
             .div_euclid(step_ms)
             .max(LEAST_STEPS as i64) as usize;
@@ -159,19 +163,16 @@ fn cut(
         candidates.extend(
             origins
                 .filter(|bin| track.is_observed(*bin))
-                .map(|bin| (Arc::clone(&track), bin)),
+                .map(|origin| WindowRef {
+                    source: position,
+                    track: learned.len() + index,
+                    origin,
+                }),
         );
     }
     let stride = candidates.len().div_ceil(WATCHED_WINDOWS).max(1);
-    let window = |(track, origin)| ValidationWindow {
-        source: position,
-        track,
-        origin,
-    };
-    (
-        all(watched_from).collect(),
-        candidates.into_iter().step_by(stride).map(window).collect(),
-    )
+    let watched = candidates.into_iter().step_by(stride).collect();
+    (learned, validation, watched)
 }
 
 /// Origins with a whole horizon after them, staggered from server to server.

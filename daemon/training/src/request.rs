@@ -6,16 +6,13 @@ use std::path::{Path, PathBuf};
 
 use argus_generate::FleetSpec;
 use argus_schema::Schema;
-use argus_tft::train::{self, MemoryCorpus, Roughening, TrainOptions, TrainReport, Watch};
+use argus_tft::train::{self, Job, MemoryCorpus, Roughening, TrainOptions, TrainReport, Watch};
 use argus_tft::{Device, Model, ModelConfig, ModelOptions};
 use serde_json::{Value, json};
 
 use crate::data::{Cut, Steps, cut_fleet, cut_trace, rfc3339};
 use crate::score::Scorer;
 use crate::{Scores, TrainingError, forecast_origins, schema_ref};
-
-/// Windows that start within this time of each other are one chunk of the corpus.
-const CHUNK_SECS: u32 = 7_200;
 
 /// What to train, on what, and where to put it.
 #[derive(Debug, Clone)]
@@ -93,25 +90,22 @@ pub fn train(
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for cut in cuts {
         scored.extend(cut.scored.map(|scored| (cut.source.name.clone(), scored)));
-        data.push((cut.source, cut.learned));
+        data.push((cut.source, cut.learned, cut.validation));
         watched.extend(cut.watched);
         facts.push(cut.facts);
     }
-    let corpus = MemoryCorpus::new(
-        steps.secs,
-        request.model.encoder_steps as usize,
-        CHUNK_SECS,
-        data,
-    );
+    let corpus = MemoryCorpus::new(steps.secs, data);
     let config = model_config(schema, &request.model);
-    let trained = train::run(
-        &config,
-        &request.train,
-        &corpus,
-        &watched,
-        Device::best(),
-        watch,
-    )?;
+    let job = Job {
+        config: &config,
+        options: &request.train,
+        corpus: &corpus,
+        validation: &watched,
+        device: Device::best(),
+        start: None,
+        checkpoint: None,
+    };
+    let trained = train::run(&job, watch)?;
 
     let dir = request
         .output
@@ -248,7 +242,8 @@ fn record(
             "clip_norm": options.clip_norm,
             "average_keep": options.average_keep,
             "epoch_share": options.epoch_share,
-            "chunk_secs": CHUNK_SECS,
+            "chunk_secs": options.chunk_secs,
+            "scale_weight": options.scale_weight,
             "roughening": {
                 "shorten": shorten,
                 "drop_metrics": drop_metrics,

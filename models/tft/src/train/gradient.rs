@@ -3,52 +3,10 @@
 use tch::{Kind, Tensor};
 
 use super::TrainError;
+use super::lesson::Lesson;
 use super::loss::quantile_loss;
-use super::sampler::Sample;
-use crate::features::{Preparer, Targets};
-use crate::inputs::{Inputs, Mode, Want};
+use crate::inputs::{Mode, Want};
 use crate::network::Network;
-
-/// Windows ready for the network, with what it should say.
-#[derive(Debug)]
-pub(crate) struct Lesson {
-    pub(crate) inputs: Inputs,
-    pub(crate) targets: Targets,
-}
-
-impl Lesson {
-    /// Prepares samples, `chunk_windows` to a lesson.
-    ///
-    /// # Errors
-    /// When a window does not fit the model.
-    pub(crate) fn prepare(
-        preparer: &Preparer,
-        samples: &[Sample],
-        chunk_windows: usize,
-        device: tch::Device,
-    ) -> Result<Vec<Self>, TrainError> {
-        let lesson = |samples: &[Sample]| {
-            let windows: Vec<_> = samples.iter().map(Sample::window).collect();
-            let futures: Vec<_> = samples.iter().map(Sample::future).collect();
-            let prepared = preparer.prepare(&windows)?;
-            let Targets { values, mask } = preparer.targets(&prepared, &futures)?;
-            let targets = Targets {
-                values: values.f_to_device(device)?,
-                mask: mask.f_to_device(device)?,
-            };
-            Ok(Self {
-                inputs: prepared.inputs,
-                targets,
-            })
-        };
-        samples.chunks(chunk_windows).map(lesson).collect()
-    }
-
-    /// Number of observed targets.
-    fn observed(&self) -> Result<f64, TrainError> {
-        Ok(f64::try_from(self.targets.mask.f_sum(Kind::Double)?)?)
-    }
-}
 
 /// Copies of the network, one per thread. Each has its own parameters, so that no two threads share a graph.
 #[derive(Debug)]
