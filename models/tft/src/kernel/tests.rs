@@ -1,0 +1,171 @@
+//! The kernel against libtorch: the same function, the same derivatives.
+#![expect(clippy::unwrap_used, reason = "a failed assumption fails the test")]
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tch::{Kind, Tensor};
+
+use super::{Batch, Half, Kernel, Workspace};
+use crate::architecture::{Architecture, Embedding, Target, Variables};
+use crate::{Device, Mode, Network, Want};
+
+fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("{prefix}{index}")).collect()
+}
+
+/// A network with random parameters, and a batch.
+struct Case {
+    architecture: Architecture,
+    windows: usize,
+    encoder_lengths: Vec<usize>,
+    decoder_lengths: Vec<usize>,
+}
+
+fn bare(hidden: i64, heads: i64) -> Architecture {
+    Architecture {
+        hidden_size: hidden,
+        attention_heads: heads,
+        lstm_layers: 1,
+        dropout: 0.0,
+        continuous_size: 4,
+        continuous_sizes: Default::default(),
+        max_encoder_length: 20,
+        max_decoder_length: 9,
+        causal_attention: true,
+        share_single_variable_networks: false,
+        mask_bias: -1e9,
+        embeddings: Vec::new(),
+        real_columns: Vec::new(),
+        categorical_columns: Vec::new(),
+        static_variables: Variables::default(),
+        encoder_variables: Variables::default(),
+        decoder_variables: Variables::default(),
+        targets: vec![Target {
+            name: "y".to_owned(),
+            outputs: 3,
+            quantiles: vec![0.1, 0.5, 0.9],
+        }],
+    }
+}
+
+impl Case {
+    fn batch(&self, rng: &mut StdRng) -> Batch {
+        let a = &self.architecture;
+        let steps = (a.max_encoder_length as usize, a.max_decoder_length as usize);
+        let classes = |column: &String| {
+            let of_column = a.embeddings.iter().filter(|e| e.columns.contains(column));
+            of_column.map(|e| e.classes).min().unwrap_or(1)
+        };
+        let half = |steps: usize, lengths: &[usize], rng: &mut StdRng| {
+            let mut half = Half {
+                steps,
+                ..Half::default()
+            };
+            for step in 0..steps {
+                for length in lengths {
+                    let valid = step < *length;
+                    for _ in &a.real_columns {
+                        let value = rng.random_range(-2.0..2.0f32);
+                        half.reals.push(if valid { value } else { 0.0 });
+                    }
+                    for column in &a.categorical_columns {
+                        let code = rng.random_range(0..classes(column));
+                        half.codes.push(if valid { code } else { 0 });
+                    }
+                }
+            }
+            half
+        };
+        Batch {
+            encoder: half(steps.0, &self.encoder_lengths, rng),
+            decoder: half(steps.1, &self.decoder_lengths, rng),
+            encoder_lengths: self.encoder_lengths.clone(),
+            decoder_lengths: self.decoder_lengths.clone(),
+        }
+    }
+
+    fn check(&self) {
+        let mut rng = StdRng::seed_from_u64(5);
+        let network = Network::new(&self.architecture, Device::Cpu, 3).unwrap();
+        // Initial values leave biases, masks and norms at 0 and 1, where mistakes do not show.
+        let noise: Vec<f32> = (0..network.parameters().numel())
+            .map(|_| rng.random_range(-0.3..0.3f32))
+            .collect();
+        tch::no_grad(|| {
+            let _ = network
+                .parameters()
+                .f_detach()
+                .unwrap()
+                .f_add_(&Tensor::from_slice(&noise))
+                .unwrap();
+        });
+        let batch = self.batch(&mut rng);
+        let inputs = batch.inputs().unwrap();
+        let want = Want {
+            attention: true,
+            weights: true,
+        };
+        let reference = network.forward(&inputs, Mode::Eval, want).unwrap();
+        let expected = super::Answer::from_outputs(&reference).unwrap();
+
+        let mut kernel = Kernel::new(&self.architecture).unwrap();
+        let parameters = Vec::<f32>::try_from(network.parameters().detach()).unwrap();
+        kernel.bind(&parameters);
+        let mut space = Workspace::default();
+        let answer = kernel.forward(&batch, want, &mut space).unwrap();
+        close("raw", &answer.raw, &expected.raw, 3e-5);
+        close("attention", &answer.attention, &expected.attention, 1e-5);
+        close("static", &answer.static_weights, &expected.static_weights, 1e-5);
+        close("encoder", &answer.encoder_weights, &expected.encoder_weights, 1e-5);
+        close("decoder", &answer.decoder_weights, &expected.decoder_weights, 1e-5);
+
+        let slopes: Vec<f32> = (0..expected.raw.len())
+            .map(|_| rng.random_range(-1.0..1.0f32))
+            .collect();
+        let (n, steps) = (self.windows as i64, self.architecture.max_decoder_length);
+        let turned = Tensor::from_slice(&slopes).view([steps, n, -1]).transpose(0, 1);
+        let loss = (&reference.raw * turned).sum(Kind::Float);
+        loss.backward();
+        let theirs = network.name(&network.parameters().grad()).unwrap();
+        let mut gradient = vec![0.0; kernel.parameters()];
+        let width = slopes.len() / (self.windows * steps as usize);
+        kernel.learn(&batch, &mut space, &mut gradient, |rows, _, d_raw| {
+            d_raw.copy_from_slice(&slopes[rows.start * width..rows.end * width]);
+            0.0
+        });
+        let ours = network.name(&Tensor::from_slice(&gradient)).unwrap();
+        for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+            let gap = (ours - theirs).abs().max().double_value(&[]);
+            let size = theirs.abs().max().double_value(&[]);
+            assert!(gap <= 1e-4 * size + 2e-5, "{name}: differs by {gap}, size {size}");
+        }
+    }
+}
+
+fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        let gap = (ours - theirs).abs();
+        assert!(gap <= tolerance, "{what}[{index}]: {ours}, expected {theirs}");
+    }
+}
+
+#[test]
+fn a_network_without_inputs() {
+    for (hidden, heads) in [(16, 4), (7, 2), (32, 4), (40, 8)] {
+        for lengths in [[20, 20, 20], [20, 3, 11], [0, 1, 20]] {
+            for causal in [true, false] {
+                Case {
+                    architecture: Architecture {
+                        causal_attention: causal,
+                        ..bare(hidden, heads)
+                    },
+                    windows: 3,
+                    encoder_lengths: lengths.to_vec(),
+                    decoder_lengths: vec![9, 1, 4],
+                }
+                .check();
+            }
+        }
+    }
+}
