@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::commands::backtest::BacktestArgs;
 use crate::commands::bench::BenchArgs;
+use crate::commands::forecast::ForecastArgs;
 
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
 #[derive(Debug, Parser)]
@@ -48,6 +50,11 @@ pub enum Command {
         after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/"
     )]
     Train(TrainArgs),
+    /// Replay the past through the model and the whole alert chain, and judge both.
+    #[command(
+        after_help = "Examples:\n  argus backtest --every 1h\n  argus backtest --input trace.parquet --incidents incidents.csv --alerts alerts.parquet"
+    )]
+    Backtest(BacktestArgs),
     /// How fast this machine does what the daemon does.
     Bench(BenchArgs),
     /// API keys.
@@ -120,35 +127,6 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
         Ok(times) if times.is_finite() && times > 0.0 => Ok(Speed::Times(times)),
         _ => Err("a positive number (times real time) or `max` is needed".to_owned()),
     }
-}
-
-/// `argus forecast`.
-#[derive(Debug, Args)]
-pub struct ForecastArgs {
-    /// Trace with timestamp, server_name and metric columns.
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// Parquet list of server_name and origin (start of the last bin to see); default: each server's last bin.
-    #[arg(long, value_name = "FILE")]
-    pub origins: Option<PathBuf>,
-    /// Parquet file to write: server_name, origin, step, metric, p10, p50, p90.
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// Length of a step in seconds.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub step_secs: u32,
-    /// Configuration file: profiles by name, and which model.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The daemon's data directory, whose activated model is taken.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Which model answers.
-    #[command(flatten)]
-    pub model: ModelSelection,
-    /// Print one JSON object when done.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Threads that share a batch unless said otherwise.

@@ -8,13 +8,15 @@
 //! Which model serves is decided by [`lookup`] and can be swapped between two batches through [`ModelSlot`].
 
 mod batch;
+mod edits;
 mod errors;
 pub mod lookup;
 mod publish;
 mod run;
 mod slot;
 
-pub use batch::{predict, schema_ref};
+pub use batch::{Input, predict, schema_ref};
+pub use edits::{EditError, Edits};
 pub use errors::ForecastError;
 pub use lookup::{Choice, Lookup, ModelListing};
 pub use run::{ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made};
