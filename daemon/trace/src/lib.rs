@@ -31,7 +31,7 @@ pub use incidents::{Incident, LabelledSpan, read_incidents, read_labelled, write
 pub use merged::{MergedRows, TraceRow, read_merged};
 pub use origins::{Origin, read_origins};
 pub use parts::{ServerRows, count_servers, read_servers, trace_files};
-pub use reader::{TraceReader, TraceRows};
+pub use reader::{TraceReader, TraceRows, count_rows};
 pub use series::{Series, read_series};
 pub use verdicts::{FiredAlert, RiskWriter, write_alerts};
 pub use writer::TraceWriter;

@@ -334,6 +334,15 @@ impl Places {
     }
 }
 
+/// Rows of a file, as its footer says.
+///
+/// # Errors
+/// When it is no Parquet file.
+pub fn count_rows(path: &Path) -> Result<u64, TraceError> {
+    let rows = open_parquet(path)?.metadata().file_metadata().num_rows();
+    Ok(u64::try_from(rows).unwrap_or(0))
+}
+
 /// Opens a Parquet file by its own types: the Arrow schema that writers embed may say anything.
 pub(crate) fn open_parquet(
     path: &Path,

@@ -121,7 +121,6 @@ impl Sums {
 mod tests {
     use argus_score::round;
     use argus_tft::train::Track;
-    use argus_trace::Origin;
 
     use super::*;
 
@@ -139,12 +138,7 @@ mod tests {
         };
         let mut metrics: Vec<Option<Box<[f32]>>> = vec![None; schema.metrics.len()];
         metrics[0] = Some([[0.0, 8.0, 16.0, 18.0], [0.0; 4]].concat().into());
-        let origin = Origin {
-            server: "a".to_owned(),
-            origin_ms: 300_000,
-        };
         scorer.add(&OriginForecast {
-            origin: &origin,
             metrics: &metrics,
             track: &track,
             bin: 1,
