@@ -228,7 +228,7 @@ impl ResampleSpec {
 
     pub(crate) fn bind(&self, views: &Views, binding: Binding) -> Torch<Resample> {
         let gate = double_sigmoid(&views[self.mask])?;
-        let matrix = interpolation(self.input, self.output, binding.device)?.f_mul(&gate)?;
+        let matrix = interpolation(self.input, self.output, &gate)?.f_mul(&gate)?;
         Ok(Resample {
             matrix,
             norm: self.norm.bind(views),
@@ -256,8 +256,8 @@ pub(crate) fn double_sigmoid(mask: &Tensor) -> Torch<Tensor> {
 }
 
 /// The matrix `[input, output]` of linear interpolation over the feature axis with aligned corners; the identity
-/// where the sizes are equal.
-pub(crate) fn interpolation(input: i64, output: i64, device: Device) -> Torch<Tensor> {
+/// where the sizes are equal. It has device and kind of `like`.
+pub(crate) fn interpolation(input: i64, output: i64, like: &Tensor) -> Torch<Tensor> {
     let (rows, columns) = (input as usize, output as usize);
     let mut matrix = vec![0f32; rows * columns];
     // Single precision, like the operator whose effect this is.
@@ -275,7 +275,8 @@ pub(crate) fn interpolation(input: i64, output: i64, device: Device) -> Torch<Te
     }
     Tensor::f_from_slice(&matrix)?
         .f_view([input, output])?
-        .f_to_device(device)
+        .f_to_device(like.device())?
+        .f_to_kind(like.kind())
 }
 
 /// Places of a gated residual network's second half: what follows its first layer.
