@@ -14,8 +14,9 @@ use crate::{Device, ModelConfig, ModelOptions};
 
 /// Rounding.
 const EXACT: f32 = 3e-5;
-/// The same where a norm of two channels, or of channels that are all but equal (a variable one wide), enlarges it.
-const ENLARGED: f32 = 1e-3;
+/// The same where a norm of two channels, or of channels that are all but equal (a variable one wide), enlarges it;
+/// libtorch in single precision is as far off.
+const ENLARGED: f32 = 3e-3;
 
 /// What differs between the shapes that are tested.
 struct Shape {
