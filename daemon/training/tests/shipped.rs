@@ -13,7 +13,7 @@ use argus_trace::{Series, read_origins, read_series};
 use argus_training::schema_ref;
 
 const STEP_MS: i64 = 300_000;
-const CONTEXT: usize = 288;
+const CONTEXT: i64 = 288;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -32,26 +32,32 @@ fn newest_model() -> Model {
         .expect("the shipped model loads")
 }
 
-/// A series with one row per step, seen up to an origin, as a forecast.
+/// A series with at most one row per step, seen up to a row, as a forecast from there.
 fn predict(model: &Model, series: &Series, origin: usize) -> Prediction {
     let schema = Schema::server();
-    let first = (origin + 1).saturating_sub(CONTEXT);
-    let steps = &series.times_ms[first..=origin];
-    assert!(
-        steps.windows(2).all(|pair| pair[1] - pair[0] == STEP_MS),
-        "{} has no gap there",
-        series.name
-    );
+    let bin = |row: usize| series.times_ms[row].div_euclid(STEP_MS);
+    let last = bin(origin);
+    let rows: Vec<usize> = (0..=origin)
+        .filter(|row| bin(*row) > last - CONTEXT)
+        .collect();
+    let steps = (last - bin(rows[0]) + 1) as usize;
+    let place = |row: usize| (bin(row) - bin(rows[0])) as usize;
+    let mut values = vec![vec![f32::NAN; steps]; series.values.len()];
+    let mut status = vec![0; steps];
+    for row in &rows {
+        status[place(*row)] = series.status[*row];
+        for (binned, values) in values.iter_mut().zip(&series.values) {
+            binned[place(*row)] = values[*row];
+        }
+    }
     let code = ProfileRules::default().profile_of(&series.name, &schema);
     let by_name = schema.profiles[usize::from(code)].id.clone();
     let window = Window {
         entity: &series.name,
-        end_bin_ms: series.times_ms[origin].div_euclid(STEP_MS) * STEP_MS,
+        end_bin_ms: last * STEP_MS,
         step_secs: 300,
-        values: (series.values.iter())
-            .map(|values| &values[first..=origin])
-            .collect(),
-        status: &series.status[first..=origin],
+        values: values.iter().map(Vec::as_slice).collect(),
+        status: &status,
         profile: series.profile.as_ref().unwrap_or(&by_name),
     };
     model.predict(&[window]).expect("forecasts").remove(0)
@@ -73,16 +79,7 @@ fn a_synthetic_fleet_gets_sane_quantiles_for_all_metrics() {
         .collect();
     let levels = model.quantile_levels().len();
     for series in series {
-        // Where it was up for a whole context.
-        let gapless = |origin: &usize| {
-            let span = series.times_ms[*origin] - series.times_ms[origin - CONTEXT + 1];
-            span == (CONTEXT as i64 - 1) * STEP_MS
-        };
-        let origin = (CONTEXT..series.times_ms.len())
-            .rev()
-            .find(gapless)
-            .expect("it is up for a day");
-        let prediction = predict(&model, &series, origin);
+        let prediction = predict(&model, &series, series.times_ms.len() * 2 / 3);
         for (metric, quantiles) in schema.metrics.iter().zip(&prediction.metrics) {
             for step in quantiles
                 .iter()
