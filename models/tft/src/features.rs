@@ -2,12 +2,10 @@
 
 use std::ops::Range;
 
-use tch::Tensor;
-
 use crate::blocks::{Block, Strided};
 use crate::calendar::calendar;
 use crate::errors::PredictError;
-use crate::inputs::Inputs;
+use crate::kernel::{Batch, Targets};
 use crate::model_config::{Calendar, ModelConfig, Source};
 use crate::normalise::{NormaliserState, Scale};
 use crate::window::{Future, Window, is_observed};
@@ -60,19 +58,10 @@ enum Category {
 /// Inputs of a batch with what is needed to understand the answer.
 #[derive(Debug)]
 pub struct Prepared {
-    /// For [`crate::Network::forward`], on the processor.
-    pub inputs: Inputs,
+    /// What the network reads.
+    pub batch: Batch,
     /// `[window][metric]`.
     pub scales: Vec<Vec<Scale>>,
-}
-
-/// What the network should have said.
-#[derive(Debug)]
-pub struct Targets {
-    /// `[n, horizon, metrics]`, scaled like the inputs; 0 where masked.
-    pub values: Tensor,
-    /// `[n, horizon, metrics]`: 1 where the future is observed and the metric was seen in the context, else 0.
-    pub mask: Tensor,
 }
 
 /// One window while it is being prepared.
@@ -230,20 +219,16 @@ impl Preparer {
             }
             scales.push(of_window);
         }
-        let (encoder_reals, encoder_categories) = past.tensors()?;
-        let (decoder_reals, decoder_categories) = future.tensors()?;
-        let inputs = Inputs {
-            encoder_reals,
-            encoder_categories,
-            decoder_reals,
-            decoder_categories,
+        let batch = Batch {
+            encoder: past.into_half(),
+            decoder: future.into_half(),
             encoder_lengths: windows
                 .iter()
-                .map(|window| window.steps().min(longest) as i64)
+                .map(|window| window.steps().min(longest))
                 .collect(),
-            decoder_lengths: vec![horizon as i64; windows.len()],
+            decoder_lengths: vec![horizon; windows.len()],
         };
-        Ok(Prepared { inputs, scales })
+        Ok(Prepared { batch, scales })
     }
 
     fn check(&self, window: &Window<'_>) -> Result<(), String> {
@@ -386,8 +371,8 @@ impl Preparer {
 
     /// Targets for the windows of `prepared`, one future each.
     ///
-    /// A future may be shorter than the horizon and hold gaps: both are masked, and so is a metric that the window
-    /// never saw, for it has no scale.
+    /// A future may be shorter than the horizon and hold gaps: both weigh nothing, and so does a metric that the window
+    /// never saw, for it has no scale. Everything else weighs 1.
     ///
     /// # Errors
     /// When there is not one future per window with one series per metric.
@@ -409,7 +394,7 @@ impl Preparer {
             });
         }
         let mut values = vec![0f32; futures.len() * horizon * metrics];
-        let mut mask = values.clone();
+        let mut weights = values.clone();
         for (index, (future, scales)) in futures.iter().zip(&prepared.scales).enumerate() {
             if future.values.len() != metrics {
                 let problem = format!(
@@ -421,19 +406,14 @@ impl Preparer {
             for (metric, (series, scale)) in future.values.iter().zip(scales).enumerate() {
                 for (step, value) in series.iter().take(horizon).enumerate() {
                     if is_observed(*value) && scale.is_observed() {
-                        let place = (index * horizon + step) * metrics + metric;
+                        let place = (step * futures.len() + index) * metrics + metric;
                         values[place] = scale.normalise(*value);
-                        mask[place] = 1.0;
+                        weights[place] = 1.0;
                     }
                 }
             }
         }
-        let shape = [futures.len() as i64, horizon as i64, metrics as i64];
-        let tensor = |list: &[f32]| Tensor::f_from_slice(list)?.f_view(shape);
-        Ok(Targets {
-            values: tensor(&values)?,
-            mask: tensor(&mask)?,
-        })
+        Ok(Targets { values, weights })
     }
 }
 

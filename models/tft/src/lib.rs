@@ -38,8 +38,9 @@ pub use device::Device;
 pub use errors::{
     ArchitectureError, LoadError, Mismatch, PredictError, SaveError, TorchError, WeightsError,
 };
-pub use features::{Prepared, Preparer, Targets};
+pub use features::{Prepared, Preparer};
 pub use inputs::{Attention, Inputs, Mode, Outputs, SelectionWeights, Want};
+pub use kernel::{Answer, Batch, Half, Kernel, Targets, Workspace};
 pub use model::{Interpretation, Model, Prediction};
 pub use model_config::{Calendar, FORMAT_VERSION, ModelConfig, ModelOptions, Source, Variable};
 pub use model_dir::{

@@ -55,6 +55,24 @@ impl Answer {
         Ok(answer)
     }
 
+    /// Attention of a window on its first `length` encoder steps, averaged over heads, `[decoder steps, length]`.
+    pub(crate) fn mean_attention(&self, window: usize, length: usize) -> Box<[f32]> {
+        let steps = self.encoder_steps + self.decoder_steps;
+        let of_head = self.decoder_steps * steps;
+        let of_window = self.attention.len() / self.windows;
+        let heads = self.attention[window * of_window..][..of_window].chunks_exact(of_head);
+        let share = 1.0 / heads.len() as f32;
+        let mut mean = vec![0f32; self.decoder_steps * length].into_boxed_slice();
+        for head in heads {
+            for (sums, row) in mean.chunks_exact_mut(length).zip(head.chunks_exact(steps)) {
+                for (sum, own) in sums.iter_mut().zip(row) {
+                    *sum += own * share;
+                }
+            }
+        }
+        mean
+    }
+
     /// As libtorch's outputs.
     pub(crate) fn outputs(&self, target_outputs: Vec<i64>) -> Torch<Outputs> {
         let (n, encoder, decoder) = (

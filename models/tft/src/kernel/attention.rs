@@ -69,7 +69,10 @@ impl Sequence {
 
     /// The step whose key is the `index`th.
     fn step(&self, index: usize) -> usize {
-        let (seen, hidden) = (self.encoder_length, self.encoder_steps - self.encoder_length);
+        let (seen, hidden) = (
+            self.encoder_length,
+            self.encoder_steps - self.encoder_length,
+        );
         if index < seen {
             index
         } else if index < seen + self.decoder_steps {
@@ -206,7 +209,8 @@ impl Attention {
         gradient: &mut AttentionGradient,
     ) {
         self.key_value.backward(true, d_keys_values, d_x);
-        self.key_value.learn(x, d_keys_values, &mut gradient.key_value);
+        self.key_value
+            .learn(x, d_keys_values, &mut gradient.key_value);
     }
 
     /// Attends for one window of a chunk.
@@ -234,7 +238,18 @@ impl Attention {
             }
             let out = &mut out[(first * n + window) * size..];
             let values = &space.by_step[width..];
-            gemm(false, block.len(), size, most, &space.mean, steps, values, both, out, n * size);
+            gemm(
+                false,
+                block.len(),
+                size,
+                most,
+                &space.mean,
+                steps,
+                values,
+                both,
+                out,
+                n * size,
+            );
         }
     }
 
@@ -264,9 +279,30 @@ impl Attention {
             let row = first * n + window;
             let d_out = &d_out[row * size..];
             let values = &space.by_feature[width * steps..];
-            gemm(false, count, most, size, d_out, n * size, values, steps, &mut space.d_mean, steps);
+            gemm(
+                false,
+                count,
+                most,
+                size,
+                d_out,
+                n * size,
+                values,
+                steps,
+                &mut space.d_mean,
+                steps,
+            );
             let d_values = &mut space.d_by_feature[width * steps..];
-            gemm_tn(count, most, size, d_out, n * size, &space.mean, steps, d_values, steps);
+            gemm_tn(
+                count,
+                most,
+                size,
+                d_out,
+                n * size,
+                &space.mean,
+                steps,
+                d_values,
+                steps,
+            );
             for head in 0..self.heads {
                 let of_head = &mut space.of_head[head * QUERIES * steps..][..count * steps];
                 let share = 1.0 / self.heads as f32;
@@ -280,10 +316,31 @@ impl Attention {
                 let at = head * size;
                 let keys = &space.by_step[at..];
                 let d_queries = &mut d_queries[row * width + at..];
-                gemm(false, count, size, most, of_head, steps, keys, both, d_queries, n * width);
+                gemm(
+                    false,
+                    count,
+                    size,
+                    most,
+                    of_head,
+                    steps,
+                    keys,
+                    both,
+                    d_queries,
+                    n * width,
+                );
                 let queries = &queries[row * width + at..];
                 let d_keys = &mut space.d_by_feature[at * steps..];
-                gemm_tn(count, most, size, queries, n * width, of_head, steps, d_keys, steps);
+                gemm_tn(
+                    count,
+                    most,
+                    size,
+                    queries,
+                    n * width,
+                    of_head,
+                    steps,
+                    d_keys,
+                    steps,
+                );
             }
         }
         transpose(both, steps, &space.d_by_feature, &mut space.by_step);
@@ -337,13 +394,30 @@ impl Attention {
             let scores = &mut space.of_head[head * QUERIES * steps..][..block.len() * steps];
             let queries = &queries[(block.start * n + window) * width + head * size..];
             let keys = &space.by_feature[head * size * steps..];
-            gemm(false, block.len(), most, size, queries, n * width, keys, steps, scores, steps);
+            gemm(
+                false,
+                block.len(),
+                most,
+                size,
+                queries,
+                n * width,
+                keys,
+                steps,
+                scores,
+                steps,
+            );
             for (query, scores) in block.clone().zip(scores.chunks_exact_mut(steps)) {
                 if sequence.seen(query, self.causal) == 0 {
                     scores[..steps].fill(0.0);
                 }
             }
-            softmax_prefixes(steps, (most, share), lengths, scores, (head == 0, &mut space.mean));
+            softmax_prefixes(
+                steps,
+                (most, share),
+                lengths,
+                scores,
+                (head == 0, &mut space.mean),
+            );
         }
         most
     }
@@ -404,7 +478,9 @@ fn softmax_body<S: Simd>(
     scores: &mut [f32],
     (starts, mean): (bool, &mut [f32]),
 ) {
-    let rows = scores.chunks_exact_mut(stride).zip(mean.chunks_exact_mut(stride));
+    let rows = scores
+        .chunks_exact_mut(stride)
+        .zip(mean.chunks_exact_mut(stride));
     for ((row, mean), length) in rows.zip(lengths) {
         let (row, mean) = (&mut row[..most], &mut mean[..most]);
         let (seen, hidden) = row.split_at_mut(*length);
@@ -414,7 +490,10 @@ fn softmax_body<S: Simd>(
         for at in (0..whole).step_by(LANES) {
             greatest = simd.max(greatest, get(simd, seen, at));
         }
-        let rest = seen[whole..].iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let rest = seen[whole..]
+            .iter()
+            .copied()
+            .fold(f32::NEG_INFINITY, f32::max);
         let greatest = simd.splat(rest.max(simd.greatest(greatest)));
         let mut sum = simd.splat(0.0);
         for at in (0..whole).step_by(LANES) {
@@ -451,7 +530,9 @@ fn scores_backward_body<S: Simd>(
     d_mean: &[f32],
     of_head: &mut [f32],
 ) {
-    let rows = of_head.chunks_exact_mut(stride).zip(d_mean.chunks_exact(stride));
+    let rows = of_head
+        .chunks_exact_mut(stride)
+        .zip(d_mean.chunks_exact(stride));
     let share = simd.splat(share);
     for (weights, d_mean) in rows {
         let (weights, d_mean) = (&mut weights[..most], &d_mean[..most]);

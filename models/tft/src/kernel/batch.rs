@@ -4,6 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::Rows;
 use crate::architecture::Architecture;
+use crate::errors::TorchError;
 use crate::inputs::Inputs;
 use crate::network::Torch;
 use crate::network::selection::Role;
@@ -82,7 +83,7 @@ impl Batch {
     ///
     /// # Errors
     /// When the tensors are no batch, or libtorch refuses.
-    pub(crate) fn from_inputs(inputs: &Inputs) -> Torch<Self> {
+    pub fn from_inputs(inputs: &Inputs) -> Result<Self, TorchError> {
         let lengths = |lengths: &[i64]| lengths.iter().map(|l| (*l).max(0) as usize).collect();
         Ok(Self {
             encoder: Half::from_tensors(&inputs.encoder_reals, &inputs.encoder_categories)?,
@@ -92,8 +93,11 @@ impl Batch {
         })
     }
 
-    /// As tensors, for libtorch.
-    pub(crate) fn inputs(&self) -> Torch<Inputs> {
+    /// As tensors, for [`crate::Network::forward`].
+    ///
+    /// # Errors
+    /// When the buffers are not as long as the lengths say, or libtorch refuses.
+    pub fn inputs(&self) -> Result<Inputs, TorchError> {
         let windows = self.windows();
         let (encoder_reals, encoder_categories) = self.encoder.tensors(windows)?;
         let (decoder_reals, decoder_categories) = self.decoder.tensors(windows)?;
@@ -150,7 +154,9 @@ impl Batch {
             if rows.any(|row| !(0..limit.classes).contains(&row[limit.column])) {
                 let column = &architecture.categorical_columns[limit.column];
                 let most = limit.classes - 1;
-                return refuse(format!("`{column}` holds a code that is not in 0 to {most}"));
+                return refuse(format!(
+                    "`{column}` holds a code that is not in 0 to {most}"
+                ));
             }
         }
         Ok(())

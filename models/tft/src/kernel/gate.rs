@@ -54,8 +54,10 @@ impl Norm {
     }
 
     pub(super) fn bind(&mut self, parameters: &[f32]) {
-        self.scale.copy_from_slice(&parameters[self.places[0].clone()]);
-        self.shift.copy_from_slice(&parameters[self.places[1].clone()]);
+        self.scale
+            .copy_from_slice(&parameters[self.places[0].clone()]);
+        self.shift
+            .copy_from_slice(&parameters[self.places[1].clone()]);
     }
 }
 
@@ -147,7 +149,10 @@ pub(super) struct GateNorm {
 impl GateNorm {
     pub(super) fn new(layout: &Layout, spec: &GateNormSpec) -> Self {
         Self {
-            places: [layout.range(spec.linear.weight), layout.range(spec.linear.bias)],
+            places: [
+                layout.range(spec.linear.weight),
+                layout.range(spec.linear.bias),
+            ],
             gate: Gate::new(layout, spec),
         }
     }

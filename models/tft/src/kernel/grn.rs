@@ -45,7 +45,14 @@ pub(super) struct GrnGradient {
 impl Grn {
     pub(super) fn new(layout: &Layout, spec: &GrnSpec) -> Self {
         let (fc1, fc2, gate) = (spec.fc1, spec.tail.fc2, spec.tail.gate.linear);
-        let places = [fc1.weight, fc1.bias, fc2.weight, fc2.bias, gate.weight, gate.bias];
+        let places = [
+            fc1.weight,
+            fc1.bias,
+            fc2.weight,
+            fc2.bias,
+            gate.weight,
+            gate.bias,
+        ];
         let places = places.map(|id| layout.range(id));
         let size = places[1].len();
         let context_place = spec.context.map(|id| layout.range(id));
@@ -80,9 +87,31 @@ impl Grn {
             own.copy_from_slice(given);
         }
         let folded = &mut self.gate.linear;
-        gemm(false, 2 * size, size, size, gate, size, weight, size, &mut folded.weight, size);
+        gemm(
+            false,
+            2 * size,
+            size,
+            size,
+            gate,
+            size,
+            weight,
+            size,
+            &mut folded.weight,
+            size,
+        );
         folded.bias.copy_from_slice(gate_bias);
-        gemm(true, 2 * size, 1, size, gate, size, bias, 1, &mut folded.bias, 1);
+        gemm(
+            true,
+            2 * size,
+            1,
+            size,
+            gate,
+            size,
+            bias,
+            1,
+            &mut folded.bias,
+            1,
+        );
         folded.pack();
         self.gate.bind_norm(parameters);
     }
@@ -109,14 +138,56 @@ impl Grn {
         // The folded layer is gate · second: what it learned belongs to both.
         let [second, second_bias, gate] = &self.second;
         let LinearGradient { weight, bias } = &gradient.gate.linear;
-        gemm_tn(2 * size, size, size, gate, size, weight, size, &mut flat[self.places[2].clone()], size);
-        gemm_tn(2 * size, 1, size, gate, size, bias, 1, &mut flat[self.places[3].clone()], 1);
+        gemm_tn(
+            2 * size,
+            size,
+            size,
+            gate,
+            size,
+            weight,
+            size,
+            &mut flat[self.places[2].clone()],
+            size,
+        );
+        gemm_tn(
+            2 * size,
+            1,
+            size,
+            gate,
+            size,
+            bias,
+            1,
+            &mut flat[self.places[3].clone()],
+            1,
+        );
         let spare = &mut gradient.spare;
         resize(spare, size * size);
         transpose(size, size, second, spare);
         let d_gate = &mut flat[self.places[4].clone()];
-        gemm(true, 2 * size, size, size, weight, size, spare, size, d_gate, size);
-        gemm(true, 2 * size, size, 1, bias, 1, second_bias, size, d_gate, size);
+        gemm(
+            true,
+            2 * size,
+            size,
+            size,
+            weight,
+            size,
+            spare,
+            size,
+            d_gate,
+            size,
+        );
+        gemm(
+            true,
+            2 * size,
+            size,
+            1,
+            bias,
+            1,
+            second_bias,
+            size,
+            d_gate,
+            size,
+        );
         add_to(flat, &self.places[5], bias);
         gradient.gate.linear.clear();
         self.gate.collect_norm(&mut gradient.gate, flat);

@@ -74,8 +74,7 @@ impl Head {
         self.post_attention.bind(parameters);
         self.position_wise.bind(parameters);
         self.pre_output.bind(parameters);
-        let (mut weights, mut biases) =
-            (&mut self.output.weight[..], &mut self.output.bias[..]);
+        let (mut weights, mut biases) = (&mut self.output.weight[..], &mut self.output.bias[..]);
         for [weight, bias] in &self.output_places {
             let own = weights.split_off_mut(..weight.len()).unwrap_or_default();
             own.copy_from_slice(&parameters[weight.clone()]);
@@ -104,8 +103,10 @@ impl Head {
     pub(super) fn collect(&self, gradient: &mut HeadGradient, flat: &mut [f32]) {
         add_to(flat, &self.attended_place, &gradient.attended.weight);
         gradient.attended.clear();
-        self.post_attention.collect(&mut gradient.post_attention, flat);
-        self.position_wise.collect(&mut gradient.position_wise, flat);
+        self.post_attention
+            .collect(&mut gradient.post_attention, flat);
+        self.position_wise
+            .collect(&mut gradient.position_wise, flat);
         self.pre_output.collect(&mut gradient.pre_output, flat);
         let (mut weights, mut biases) = (&gradient.output.weight[..], &gradient.output.bias[..]);
         for [weight, bias] in &self.output_places {
@@ -161,16 +162,32 @@ impl Head {
         self.output.learn(&trace.last, d_raw, &mut gradient.output);
         let (gate, d_x) = (&self.pre_output.gate, (false, &mut *d_enriched));
         let learned = &mut gradient.pre_output;
-        gate.backward(&trace.positioned, &mut trace.pre_output, d_temporal, d_x, learned);
+        gate.backward(
+            &trace.positioned,
+            &mut trace.pre_output,
+            d_temporal,
+            d_x,
+            learned,
+        );
         let learned = &mut gradient.position_wise;
         let of_grn = &mut trace.position_wise;
         self.position_wise
             .backward(&trace.gated, of_grn, d_enriched, None, learned);
         resize(&mut trace.d_attended, trace.attended.len());
-        let (gate, d_x) = (&self.post_attention.gate, (false, &mut trace.d_attended[..]));
+        let (gate, d_x) = (
+            &self.post_attention.gate,
+            (false, &mut trace.d_attended[..]),
+        );
         let learned = &mut gradient.post_attention;
-        gate.backward(&trace.attended, &mut trace.post_attention, d_enriched, d_x, learned);
+        gate.backward(
+            &trace.attended,
+            &mut trace.post_attention,
+            d_enriched,
+            d_x,
+            learned,
+        );
         self.attended.backward(false, &trace.d_attended, d_mean);
-        self.attended.learn(mean, &trace.d_attended, &mut gradient.attended);
+        self.attended
+            .learn(mean, &trace.d_attended, &mut gradient.attended);
     }
 }

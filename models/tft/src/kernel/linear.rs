@@ -54,14 +54,36 @@ impl Linear {
     pub(super) fn add(&self, x: &[f32], out: &mut [f32]) {
         let (input, output) = (self.input, self.output);
         let rows = out.len() / output;
-        gemm(true, rows, output, input, x, input, &self.packed, output, out, output);
+        gemm(
+            true,
+            rows,
+            output,
+            input,
+            x,
+            input,
+            &self.packed,
+            output,
+            out,
+            output,
+        );
     }
 
     /// The derivative by `x`, added to `d_x` or in its place.
     pub(super) fn backward(&self, add: bool, d_out: &[f32], d_x: &mut [f32]) {
         let (input, output) = (self.input, self.output);
         let rows = d_out.len() / output;
-        gemm(add, rows, input, output, d_out, output, &self.weight, input, d_x, input);
+        gemm(
+            add,
+            rows,
+            input,
+            output,
+            d_out,
+            output,
+            &self.weight,
+            input,
+            d_x,
+            input,
+        );
     }
 
     /// A place for what is learned.
@@ -76,7 +98,17 @@ impl Linear {
     pub(super) fn learn(&self, x: &[f32], d_out: &[f32], gradient: &mut LinearGradient) {
         let (input, output) = (self.input, self.output);
         let rows = d_out.len() / output;
-        gemm_tn(rows, input, output, d_out, output, x, input, &mut gradient.weight, input);
+        gemm_tn(
+            rows,
+            input,
+            output,
+            d_out,
+            output,
+            x,
+            input,
+            &mut gradient.weight,
+            input,
+        );
         column_sums(d_out, &mut gradient.bias);
     }
 }

@@ -3,16 +3,17 @@
 /// Scaled truths are cut off here, as in `train::loss`.
 const MOST_SCALED: f32 = 50.0;
 
-/// What a batch's outputs should have been. Time-major: row `t · n + w` is step `t` of window `w`.
+/// What the network should have said of a batch of `n` windows; time-major like [`super::Batch`].
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Truth {
+pub struct Targets {
     /// `[decoder steps, n, targets]`, scaled like the inputs; anything finite where the weight is 0.
     pub values: Vec<f32>,
-    /// Weight of each value's loss, not negative; 0 where there is no truth.
+    /// Weight of each value's loss, not negative: 0 where the future is not observed or the metric was never seen in
+    /// the context.
     pub weights: Vec<f32>,
 }
 
-impl Truth {
+impl Targets {
     /// Sum of the weights, in double precision.
     pub fn weight(&self) -> f64 {
         self.weights.iter().copied().map(f64::from).sum()
@@ -53,7 +54,11 @@ pub(super) fn quantile_loss(
             } else {
                 0.5 - level
             };
-            *d_raw = if error.is_nan() { f32::NAN } else { slope * factor };
+            *d_raw = if error.is_nan() {
+                f32::NAN
+            } else {
+                slope * factor
+            };
         }
         sum += f64::from(of_target * factor);
     }

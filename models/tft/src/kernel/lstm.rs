@@ -141,8 +141,7 @@ impl Lstm {
         for (step, gates) in gates.chunks_exact_mut(slot * 4).enumerate() {
             let before = (at.start + step) * slot;
             let (old, new) = trace.hidden[before..before + 2 * slot].split_at_mut(slot);
-            let (old_cells, new_cells) =
-                trace.cells[before..before + 2 * slot].split_at_mut(slot);
+            let (old_cells, new_cells) = trace.cells[before..before + 2 * slot].split_at_mut(slot);
             self.hidden.add(old, gates);
             step_forward(size, gates, old_cells, new_cells, new);
             for (window, length) in lengths.iter().enumerate() {
@@ -179,8 +178,7 @@ impl Lstm {
         resize(&mut trace.spare, slot);
         for step in at.clone().rev() {
             let gates = &mut trace.gates[step * slot * 4..(step + 1) * slot * 4];
-            let (old_cells, new_cells) =
-                trace.cells[step * slot..(step + 2) * slot].split_at(slot);
+            let (old_cells, new_cells) = trace.cells[step * slot..(step + 2) * slot].split_at(slot);
             let d_out = &d_out[(step - at.start) * slot..][..slot];
             let State { hidden, cell } = &mut *d_state;
             if step < shortest {
@@ -214,7 +212,9 @@ impl Lstm {
         self.input.learn(x, d_gates, &mut gradient.input);
         let (rows, width) = (d_gates.len() / (4 * size), 4 * size);
         let weight = &mut gradient.hidden.weight;
-        gemm_tn(rows, size, width, d_gates, width, before, size, weight, size);
+        gemm_tn(
+            rows, size, width, d_gates, width, before, size, weight, size,
+        );
     }
 }
 
@@ -294,7 +294,9 @@ fn backward_body<S: Simd>(
     d_cells: &mut [f32],
 ) {
     let one = simd.splat(1.0);
-    let states = old_cells.chunks_exact(size).zip(new_cells.chunks_exact(size));
+    let states = old_cells
+        .chunks_exact(size)
+        .zip(new_cells.chunks_exact(size));
     let derivatives = d_out
         .chunks_exact(size)
         .zip(d_hidden.chunks_exact(size))
@@ -311,7 +313,10 @@ fn backward_body<S: Simd>(
             let slope = simd.mul(o, simd.fnma(squashed, squashed, one));
             let d_c = simd.fma(d_h, slope, get(simd, d_cells, at));
             let d_i = simd.mul(simd.mul(d_c, g), simd.mul(i, simd.sub(one, i)));
-            let d_f = simd.mul(simd.mul(d_c, get(simd, old, at)), simd.mul(f, simd.sub(one, f)));
+            let d_f = simd.mul(
+                simd.mul(d_c, get(simd, old, at)),
+                simd.mul(f, simd.sub(one, f)),
+            );
             let d_g = simd.mul(simd.mul(d_c, i), simd.fnma(g, g, one));
             let d_o = simd.mul(simd.mul(d_h, squashed), simd.mul(o, simd.sub(one, o)));
             put(simd, d_cells, at, simd.mul(d_c, f));

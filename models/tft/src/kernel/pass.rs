@@ -7,7 +7,7 @@ use super::loss::quantile_loss;
 use super::lstm::{Lstm, LstmGradient, State};
 use super::selection::Selection;
 use super::workspace::{Gradients, HalfSpace, Statics, Tile, Workspace};
-use super::{Answer, Batch, Half, Kernel, Truth, resize};
+use super::{Answer, Batch, Half, Kernel, Targets, resize};
 use crate::errors::TorchError;
 use crate::inputs::Want;
 use crate::network::Torch;
@@ -30,7 +30,10 @@ struct Purpose {
 }
 
 /// The steps of a half in tiles.
-fn tiles(steps: usize, windows: usize) -> impl ExactSizeIterator<Item = Range<usize>> + DoubleEndedIterator {
+fn tiles(
+    steps: usize,
+    windows: usize,
+) -> impl ExactSizeIterator<Item = Range<usize>> + DoubleEndedIterator {
     let size = (TILE_ROWS / windows).max(1);
     (0..steps.div_ceil(size)).map(move |tile| tile * size..steps.min((tile + 1) * size))
 }
@@ -65,19 +68,25 @@ impl Kernel {
     /// Sum of the quantile losses of a batch, each times its weight.
     ///
     /// # Errors
-    /// As [`Self::forward`], and when `truth` has another shape.
+    /// As [`Self::forward`], and when `targets` have another shape.
     pub fn loss(
         &self,
         batch: &Batch,
-        truth: &Truth,
+        targets: &Targets,
         levels: &[f32],
         space: &mut Workspace,
     ) -> Result<f64, TorchError> {
-        self.check_truth(batch, truth, levels)?;
+        self.check_targets(batch, targets, levels)?;
         self.forward(batch, Want::default(), space)?;
         let Workspace { answer, d_raw, .. } = space;
         resize(d_raw, answer.raw.len());
-        Ok(quantile_loss(levels, &answer.raw, &truth.values, &truth.weights, d_raw))
+        Ok(quantile_loss(
+            levels,
+            &answer.raw,
+            &targets.values,
+            &targets.weights,
+            d_raw,
+        ))
     }
 
     /// The same, and its derivative by the parameters, which is added to `gradient`.
@@ -90,32 +99,43 @@ impl Kernel {
     pub fn gradient(
         &self,
         batch: &Batch,
-        truth: &Truth,
+        targets: &Targets,
         levels: &[f32],
         space: &mut Workspace,
         gradient: &mut [f32],
     ) -> Result<f64, TorchError> {
         batch.check(&self.architecture, &self.limits)?;
-        self.check_truth(batch, truth, levels)?;
-        assert_eq!(gradient.len(), self.parameters, "the gradient of another network");
-        let targets = self.head.outputs() / levels.len();
+        self.check_targets(batch, targets, levels)?;
+        assert_eq!(
+            gradient.len(),
+            self.parameters,
+            "the gradient of another network"
+        );
+        let width = self.head.outputs() / levels.len();
         Ok(self.learn(batch, space, gradient, |rows, raw, d_raw| {
-            let rows = rows.start * targets..rows.end * targets;
-            quantile_loss(levels, raw, &truth.values[rows.clone()], &truth.weights[rows], d_raw)
+            let rows = rows.start * width..rows.end * width;
+            quantile_loss(
+                levels,
+                raw,
+                &targets.values[rows.clone()],
+                &targets.weights[rows],
+                d_raw,
+            )
         }))
     }
 
-    fn check_truth(&self, batch: &Batch, truth: &Truth, levels: &[f32]) -> Torch<()> {
+    fn check_targets(&self, batch: &Batch, targets: &Targets, levels: &[f32]) -> Torch<()> {
         let outputs = self.head.outputs();
         let rows = batch.decoder.steps * batch.windows();
         let fits = !levels.is_empty()
             && outputs % levels.len() == 0
-            && truth.values.len() == rows * (outputs / levels.len())
-            && truth.weights.len() == truth.values.len();
+            && targets.values.len() == rows * (outputs / levels.len())
+            && targets.weights.len() == targets.values.len();
         if fits {
             return Ok(());
         }
-        let problem = format!("a loss needs truths and weights for {rows} rows of {outputs} outputs");
+        let problem =
+            format!("a loss needs targets and weights for {rows} rows of {outputs} outputs");
         Err(tch::TchError::Shape(problem))
     }
 
@@ -149,7 +169,10 @@ impl Kernel {
             let raw = part(&tile, n, outputs);
             resize(&mut space.d_raw, raw.len());
             sum += loss(part(&tile, n, 1), &space.answer.raw[raw], &mut space.d_raw);
-            let (of_mean, of_rows) = (part(&tile, n, self.attention.head_size()), part(&tile, n, h));
+            let (of_mean, of_rows) = (
+                part(&tile, n, self.attention.head_size()),
+                part(&tile, n, h),
+            );
             let derivatives = (
                 &mut space.d_mean[of_mean.clone()],
                 &mut space.future.d_enriched[of_rows.clone()],
@@ -188,7 +211,11 @@ impl Kernel {
         (answer.windows, answer.encoder_steps, answer.decoder_steps) =
             (n, batch.encoder.steps, batch.decoder.steps);
         let a = &self.architecture;
-        let variables = [&a.static_variables, &a.encoder_variables, &a.decoder_variables];
+        let variables = [
+            &a.static_variables,
+            &a.encoder_variables,
+            &a.decoder_variables,
+        ];
         let sizes = [1, batch.encoder.steps, batch.decoder.steps];
         let lists = [
             &mut answer.static_weights,
@@ -196,23 +223,41 @@ impl Kernel {
             &mut answer.decoder_weights,
         ];
         for ((list, steps), variables) in lists.into_iter().zip(sizes).zip(variables) {
-            resize(list, if weights { steps * n * variables.len() } else { 0 });
+            resize(
+                list,
+                if weights {
+                    steps * n * variables.len()
+                } else {
+                    0
+                },
+            );
         }
 
         self.statics_forward(batch, purpose, space);
         let rows = (batch.encoder.steps + batch.decoder.steps) * n;
-        resize(&mut space.keys_values, rows * self.attention.key_value_width());
+        resize(
+            &mut space.keys_values,
+            rows * self.attention.key_value_width(),
+        );
         let state = &mut space.state;
         state.clear(n * h);
-        state.hidden.copy_from_slice(&space.statics.contexts[HIDDEN]);
+        state
+            .hidden
+            .copy_from_slice(&space.statics.contexts[HIDDEN]);
         state.cell.copy_from_slice(&space.statics.contexts[CELL]);
         self.half_forward(batch, false, purpose, space);
         self.half_forward(batch, true, purpose, space);
 
         let heads = self.attention.heads();
         let of_window = heads * batch.decoder.steps * (batch.encoder.steps + batch.decoder.steps);
-        resize(&mut space.answer.attention, if attention { n * of_window } else { 0 });
-        resize(&mut space.mean, batch.decoder.steps * n * self.attention.head_size());
+        resize(
+            &mut space.answer.attention,
+            if attention { n * of_window } else { 0 },
+        );
+        resize(
+            &mut space.mean,
+            batch.decoder.steps * n * self.attention.head_size(),
+        );
         let mut weights = space.answer.attention.chunks_exact_mut(of_window);
         for window in 0..n {
             self.attention.forward(
@@ -231,11 +276,15 @@ impl Kernel {
         let statics = &mut space.statics;
         resize(&mut statics.selected, size);
         self.statics.forward(
-            batch.encoder.rows(0..1, batch.windows()),
+            &batch.encoder.rows(0..1, batch.windows()),
             None,
             &mut statics.selected,
-            purpose.learn.then_some(&mut statics.saved),
-            purpose.want.weights.then_some(&mut space.answer.static_weights[..]),
+            &mut statics.saved,
+            purpose.learn,
+            purpose
+                .want
+                .weights
+                .then_some(&mut space.answer.static_weights[..]),
         );
         let outputs = statics.contexts.iter_mut().zip(&mut statics.traces);
         for (grn, (out, trace)) in self.contexts.iter().zip(outputs) {
@@ -271,31 +320,36 @@ impl Kernel {
             )
         };
         if future {
-            resize(&mut space.queries, half.steps * n * self.attention.query_width());
+            resize(
+                &mut space.queries,
+                half.steps * n * self.attention.query_width(),
+            );
             resize(&mut space.future.temporal, half.steps * n * h);
             resize(&mut space.future.enriched, half.steps * n * h);
         }
-        let variables = weights.len() / (half.steps * n);
         let kept = if learn {
             half.steps
         } else {
             tiles(half.steps, n).next().map_or(0, |tile| tile.len())
         };
-        if learn {
-            own.saved.resize_with(tiles(half.steps, n).len(), Default::default);
-        }
-        resize(&mut own.selected, kept * n * h);
         own.lstm.begin(kept, &space.state);
-        let context = Some(space.statics.contexts[SELECTION].as_slice());
-        let (width, both) = (self.attention.query_width(), self.attention.key_value_width());
+        resize(&mut own.selected, half.steps * n * h);
+        selection.forward(
+            &half.rows(0..half.steps, n),
+            Some(&space.statics.contexts[SELECTION]),
+            &mut own.selected,
+            &mut own.saved,
+            learn,
+            want.weights.then_some(&mut weights[..]),
+        );
+        let (width, both) = (
+            self.attention.query_width(),
+            self.attention.key_value_width(),
+        );
         let offset = if future { batch.encoder.steps } else { 0 };
-        for (index, tile) in tiles(half.steps, n).enumerate() {
+        for tile in tiles(half.steps, n) {
             let at = if learn { tile.clone() } else { 0..tile.len() };
-            let selected = &mut own.selected[part(&at, n, h)];
-            let of_tile = want.weights.then(|| &mut weights[part(&tile, n, variables)]);
-            let rows = half.rows(tile.clone(), n);
-            let saved = own.saved.get_mut(index).filter(|_| learn);
-            selection.forward(rows, context, selected, saved, of_tile);
+            let selected = &own.selected[part(&tile, n, h)];
             let place = (at.clone(), tile.start);
             lstm.forward(selected, place, lengths, &mut own.lstm, &mut space.state);
             let all = tile.start + offset..tile.end + offset;
@@ -303,7 +357,8 @@ impl Kernel {
             let projected = &space.statics.projected;
             let out = own.lstm.outputs(at);
             self.enrich(out, selected, projected, &mut space.tile);
-            self.attention.keys_values(&space.tile.enriched, keys_values);
+            self.attention
+                .keys_values(&space.tile.enriched, keys_values);
             if future {
                 let queries = &mut space.queries[part(&tile, n, width)];
                 self.attention.queries(&space.tile.enriched, queries);
@@ -375,31 +430,41 @@ impl Kernel {
         flat: &mut [f32],
     ) {
         let (n, h) = (batch.windows(), self.hidden());
-        let half: (&Half, &[usize], &Selection, &Lstm, &mut HalfSpace, &mut LstmGradient) =
-            if future {
-                (
-                    &batch.decoder,
-                    &batch.decoder_lengths,
-                    &self.decoder,
-                    &self.lstm_decoder,
-                    &mut space.decoder,
-                    &mut gradients.lstm_decoder,
-                )
-            } else {
-                (
-                    &batch.encoder,
-                    &batch.encoder_lengths,
-                    &self.encoder,
-                    &self.lstm_encoder,
-                    &mut space.encoder,
-                    &mut gradients.lstm_encoder,
-                )
-            };
+        let half: (
+            &Half,
+            &[usize],
+            &Selection,
+            &Lstm,
+            &mut HalfSpace,
+            &mut LstmGradient,
+        ) = if future {
+            (
+                &batch.decoder,
+                &batch.decoder_lengths,
+                &self.decoder,
+                &self.lstm_decoder,
+                &mut space.decoder,
+                &mut gradients.lstm_decoder,
+            )
+        } else {
+            (
+                &batch.encoder,
+                &batch.encoder_lengths,
+                &self.encoder,
+                &self.lstm_encoder,
+                &mut space.encoder,
+                &mut gradients.lstm_encoder,
+            )
+        };
         let (half, lengths, selection, lstm, own, of_lstm) = half;
-        let (width, both) = (self.attention.query_width(), self.attention.key_value_width());
+        let (width, both) = (
+            self.attention.query_width(),
+            self.attention.key_value_width(),
+        );
         let offset = if future { batch.encoder.steps } else { 0 };
         let statics = &mut space.statics;
-        for (index, tile) in tiles(half.steps, n).enumerate().rev() {
+        resize(&mut own.d_selected, half.steps * n * h);
+        for tile in tiles(half.steps, n).rev() {
             let rows = part(&tile, n, h);
             let selected = &own.selected[rows.clone()];
             let out = own.lstm.outputs(tile.clone());
@@ -408,17 +473,18 @@ impl Kernel {
                 temporal,
                 enriched,
                 d_temporal,
-                d_enriched: d,
                 post_lstm,
                 enrichment,
+                ..
             } = &mut space.tile;
-            resize(d, rows.len());
+            let d = &mut own.d_selected[rows.clone()];
             resize(d_temporal, rows.len());
             let attention = &mut gradients.attention;
             if future {
                 d.copy_from_slice(&space.future.d_enriched[rows.clone()]);
                 let d_queries = &space.d_queries[part(&tile, n, width)];
-                self.attention.queries_backward(enriched, d_queries, d, attention);
+                self.attention
+                    .queries_backward(enriched, d_queries, d, attention);
             } else {
                 d.fill(0.0);
             }
@@ -427,8 +493,13 @@ impl Kernel {
             self.attention
                 .keys_values_backward(enriched, d_keys_values, d, attention);
             let d_projected = Some(statics.d_projected.as_mut_slice());
-            self.enrichment
-                .backward(temporal, enrichment, d, d_projected, &mut gradients.enrichment);
+            self.enrichment.backward(
+                temporal,
+                enrichment,
+                d,
+                d_projected,
+                &mut gradients.enrichment,
+            );
             if future {
                 for (sum, own) in d.iter_mut().zip(&space.future.d_temporal[rows]) {
                     *sum += own;
@@ -448,15 +519,15 @@ impl Kernel {
                 d,
                 of_lstm,
             );
-            selection.backward(
-                half.rows(tile.clone(), n),
-                Some(&statics.contexts[SELECTION]),
-                &mut own.saved[index],
-                d,
-                flat,
-                Some(&mut statics.d_contexts[SELECTION]),
-            );
         }
+        selection.backward(
+            &half.rows(0..half.steps, n),
+            Some(&statics.contexts[SELECTION]),
+            &mut own.saved,
+            &own.d_selected,
+            flat,
+            Some(&mut statics.d_contexts[SELECTION]),
+        );
     }
 
     fn statics_backward(
@@ -478,8 +549,11 @@ impl Kernel {
         resize(&mut statics.d_selected, statics.selected.len());
         statics.d_selected.fill(0.0);
         let traces = statics.traces.iter_mut().zip(&mut statics.d_contexts);
-        for ((grn, learned), (trace, d)) in
-            self.contexts.iter().zip(&mut gradients.contexts).zip(traces)
+        for ((grn, learned), (trace, d)) in self
+            .contexts
+            .iter()
+            .zip(&mut gradients.contexts)
+            .zip(traces)
         {
             grn.backward(&statics.selected, trace, d, None, learned);
             for (sum, own) in statics.d_selected.iter_mut().zip(&*d) {
@@ -487,7 +561,7 @@ impl Kernel {
             }
         }
         self.statics.backward(
-            batch.encoder.rows(0..1, batch.windows()),
+            &batch.encoder.rows(0..1, batch.windows()),
             None,
             &mut statics.saved,
             &statics.d_selected,

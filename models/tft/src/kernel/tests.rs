@@ -115,15 +115,32 @@ impl Case {
         let answer = kernel.forward(&batch, want, &mut space).unwrap();
         close("raw", &answer.raw, &expected.raw, 3e-5);
         close("attention", &answer.attention, &expected.attention, 1e-5);
-        close("static", &answer.static_weights, &expected.static_weights, 1e-5);
-        close("encoder", &answer.encoder_weights, &expected.encoder_weights, 1e-5);
-        close("decoder", &answer.decoder_weights, &expected.decoder_weights, 1e-5);
+        close(
+            "static",
+            &answer.static_weights,
+            &expected.static_weights,
+            1e-5,
+        );
+        close(
+            "encoder",
+            &answer.encoder_weights,
+            &expected.encoder_weights,
+            1e-5,
+        );
+        close(
+            "decoder",
+            &answer.decoder_weights,
+            &expected.decoder_weights,
+            1e-5,
+        );
 
         let slopes: Vec<f32> = (0..expected.raw.len())
             .map(|_| rng.random_range(-1.0..1.0f32))
             .collect();
         let (n, steps) = (self.windows as i64, self.architecture.max_decoder_length);
-        let turned = Tensor::from_slice(&slopes).view([steps, n, -1]).transpose(0, 1);
+        let turned = Tensor::from_slice(&slopes)
+            .view([steps, n, -1])
+            .transpose(0, 1);
         let loss = (&reference.raw * turned).sum(Kind::Float);
         loss.backward();
         let theirs = network.name(&network.parameters().grad()).unwrap();
@@ -137,7 +154,10 @@ impl Case {
         for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
             let gap = (ours - theirs).abs().max().double_value(&[]);
             let size = theirs.abs().max().double_value(&[]);
-            assert!(gap <= 1e-4 * size + 2e-5, "{name}: differs by {gap}, size {size}");
+            assert!(
+                gap <= 1e-4 * size + 2e-5,
+                "{name}: differs by {gap}, size {size}"
+            );
         }
     }
 }
@@ -146,26 +166,184 @@ fn close(what: &str, ours: &[f32], theirs: &[f32], tolerance: f32) {
     assert_eq!(ours.len(), theirs.len(), "{what}");
     for (index, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         let gap = (ours - theirs).abs();
-        assert!(gap <= tolerance, "{what}[{index}]: {ours}, expected {theirs}");
+        assert!(
+            gap <= tolerance,
+            "{what}[{index}]: {ours}, expected {theirs}"
+        );
+    }
+}
+
+/// Variables of a network: how many of each kind.
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    static_reals: usize,
+    static_categories: usize,
+    known: usize,
+    known_categories: usize,
+    observed: usize,
+    observed_categories: usize,
+}
+
+/// An architecture with `counts` variables; columns are in another order than the variables.
+fn with_variables(base: Architecture, counts: Counts) -> Architecture {
+    let categories = [
+        names("profile", counts.static_categories),
+        names("weekday", counts.known_categories),
+        names("status", counts.observed_categories),
+    ];
+    let reals = [
+        names("center", counts.static_reals),
+        names("hour", counts.known),
+        names("metric", counts.observed),
+    ];
+    let embedding = |(index, name): (usize, &String)| Embedding {
+        name: name.clone(),
+        columns: vec![name.clone()],
+        classes: 3 + index as i64,
+        size: (2 + 3 * index as i64).min(base.hidden_size),
+        zero_padding: index % 2 == 0,
+    };
+    let variables = |kinds: &[usize]| Variables {
+        categoricals: kinds
+            .iter()
+            .flat_map(|kind| categories[*kind].clone())
+            .collect(),
+        reals: kinds.iter().flat_map(|kind| reals[*kind].clone()).collect(),
+    };
+    Architecture {
+        embeddings: categories
+            .iter()
+            .flatten()
+            .enumerate()
+            .map(embedding)
+            .collect(),
+        real_columns: reals.iter().rev().flatten().cloned().collect(),
+        categorical_columns: categories.iter().rev().flatten().cloned().collect(),
+        static_variables: variables(&[0]),
+        encoder_variables: variables(&[1, 2]),
+        decoder_variables: variables(&[1]),
+        ..base
+    }
+}
+
+/// All kinds of lengths in one batch: full, short, of a single step, and none at all.
+fn case(architecture: Architecture) -> Case {
+    Case {
+        windows: 5,
+        encoder_lengths: vec![20, 3, 11, 0, 1],
+        decoder_lengths: vec![9, 1, 4, 9, 0],
+        architecture,
     }
 }
 
 #[test]
-fn a_network_without_inputs() {
+fn networks_without_inputs() {
     for (hidden, heads) in [(16, 4), (7, 2), (32, 4), (40, 8)] {
-        for lengths in [[20, 20, 20], [20, 3, 11], [0, 1, 20]] {
-            for causal in [true, false] {
-                Case {
-                    architecture: Architecture {
-                        causal_attention: causal,
-                        ..bare(hidden, heads)
-                    },
-                    windows: 3,
-                    encoder_lengths: lengths.to_vec(),
-                    decoder_lengths: vec![9, 1, 4],
-                }
-                .check();
-            }
+        for causal_attention in [true, false] {
+            let base = bare(hidden, heads);
+            case(Architecture {
+                causal_attention,
+                ..base
+            })
+            .check();
         }
     }
+}
+
+#[test]
+fn networks_of_many_kinds() {
+    let usual = Counts {
+        static_reals: 3,
+        static_categories: 1,
+        known: 2,
+        known_categories: 1,
+        observed: 4,
+        observed_categories: 1,
+    };
+    let target = |name: &str, outputs: i64| Target {
+        name: name.to_owned(),
+        outputs,
+        quantiles: Vec::new(),
+    };
+    case(with_variables(bare(16, 4), usual)).check();
+    case(with_variables(bare(7, 2), usual)).check();
+    // Prescaled to the hidden size: nothing to interpolate.
+    let wide = Architecture {
+        continuous_size: 32,
+        ..bare(32, 4)
+    };
+    case(with_variables(wide, usual)).check();
+    let several = Architecture {
+        targets: vec![target("a", 3), target("b", 1), target("c", 7)],
+        continuous_sizes: [("metric0".to_owned(), 2), ("hour1".to_owned(), 9)].into(),
+        ..bare(12, 3)
+    };
+    case(with_variables(several, usual)).check();
+    let no_statics = Counts {
+        static_reals: 0,
+        static_categories: 0,
+        ..usual
+    };
+    case(with_variables(bare(16, 1), no_statics)).check();
+    // One variable needs no weights.
+    let single = Counts {
+        static_reals: 0,
+        static_categories: 1,
+        known: 1,
+        known_categories: 0,
+        observed: 0,
+        observed_categories: 0,
+    };
+    case(with_variables(bare(16, 4), single)).check();
+    case(with_variables(
+        bare(9, 3),
+        Counts {
+            static_categories: 0,
+            static_reals: 1,
+            observed: 3,
+            ..single
+        },
+    ))
+    .check();
+    case(with_variables(
+        bare(24, 4),
+        Counts {
+            known: 0,
+            observed: 2,
+            ..single
+        },
+    ))
+    .check();
+}
+
+#[test]
+fn the_shipped_shape() {
+    let counts = Counts {
+        static_reals: 43,
+        static_categories: 1,
+        known: 6,
+        known_categories: 0,
+        observed: 15,
+        observed_categories: 1,
+    };
+    let base = Architecture {
+        continuous_size: 8,
+        max_encoder_length: 288,
+        max_decoder_length: 96,
+        targets: (0..14)
+            .map(|index| Target {
+                name: format!("y{index}"),
+                outputs: 7,
+                quantiles: Vec::new(),
+            })
+            .collect(),
+        ..bare(32, 4)
+    };
+    Case {
+        windows: 3,
+        encoder_lengths: vec![288, 100, 288],
+        decoder_lengths: vec![96; 3],
+        architecture: with_variables(base, counts),
+    }
+    .check();
 }

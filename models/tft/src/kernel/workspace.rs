@@ -49,13 +49,14 @@ pub(super) struct Statics {
     pub(super) d_projected: Vec<f32>,
 }
 
-/// Of the encoder or the decoder: of all steps in training, of one tile otherwise.
+/// Of the encoder or the decoder.
 #[derive(Debug, Default)]
 pub(super) struct HalfSpace {
-    /// Of each tile.
-    pub(super) saved: Vec<Saved>,
+    pub(super) saved: Saved,
     /// What the selection network selects, `[rows, h]`.
     pub(super) selected: Vec<f32>,
+    pub(super) d_selected: Vec<f32>,
+    /// Of all steps in training, of one tile otherwise.
     pub(super) lstm: Trace,
 }
 

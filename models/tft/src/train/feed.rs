@@ -6,7 +6,6 @@ use std::thread::Scope;
 use super::lesson::{Lesson, LossWeights};
 use super::sampler::{Position, Sampler};
 use super::{TrainError, TrainOptions};
-use crate::device::Device;
 use crate::features::Preparer;
 use crate::model_config::ModelConfig;
 
@@ -26,7 +25,6 @@ pub(crate) struct Preparation<'a> {
     pub(crate) preparer: &'a Preparer,
     pub(crate) weights: Option<&'a LossWeights>,
     pub(crate) options: &'a TrainOptions,
-    pub(crate) device: Device,
 }
 
 impl Preparation<'_> {
@@ -41,7 +39,6 @@ impl Preparation<'_> {
             &samples,
             self.weights,
             self.options.chunk_windows,
-            self.device.torch(),
         )?;
         Ok(Batch {
             lessons,

@@ -1,11 +1,10 @@
 //! A few windows ready for the network, with what it should say.
 
-use tch::{Kind, Tensor};
-
 use super::TrainError;
 use super::sample::Sample;
-use crate::features::{Prepared, Preparer, Targets};
-use crate::inputs::Inputs;
+use crate::features::Preparer;
+use crate::kernel::{Batch, Targets};
+use crate::normalise::Scale;
 
 /// Greatest and, inverted, least weight of a window's loss: one burst must not drown a batch.
 const MOST_WEIGHT: f32 = 10.0;
@@ -13,8 +12,7 @@ const MOST_WEIGHT: f32 = 10.0;
 /// Windows ready for the network, with what it should say.
 #[derive(Debug)]
 pub(crate) struct Lesson {
-    pub(crate) inputs: Inputs,
-    /// The mask holds the weight of each target's loss; 0 where there is no target.
+    pub(crate) batch: Batch,
     pub(crate) targets: Targets,
 }
 
@@ -36,17 +34,19 @@ impl LossWeights {
         weight.clamp(1.0 / MOST_WEIGHT, MOST_WEIGHT)
     }
 
-    /// Weights of the targets of prepared windows, `[n, 1, metrics]`.
-    fn tensor(&self, samples: &[Sample], prepared: &Prepared) -> Result<Tensor, TrainError> {
-        let mut weights = Vec::new();
-        for (sample, scales) in samples.iter().zip(&prepared.scales) {
-            let weight = |(metric, scale): (usize, &crate::normalise::Scale)| {
-                self.weight(sample.source, metric, scale.scale)
-            };
-            weights.extend(scales.iter().enumerate().map(weight));
+    /// Weighs the targets of windows by the windows' scales.
+    fn apply(&self, samples: &[Sample], scales: &[Vec<Scale>], targets: &mut Targets) {
+        let of_window = |(sample, scales): (&Sample, &Vec<Scale>)| {
+            let of_metric =
+                |(metric, scale): (usize, &Scale)| self.weight(sample.source, metric, scale.scale);
+            scales.iter().enumerate().map(of_metric).collect::<Vec<_>>()
+        };
+        let weights: Vec<f32> = samples.iter().zip(scales).flat_map(of_window).collect();
+        for step in targets.weights.chunks_exact_mut(weights.len()) {
+            step.iter_mut()
+                .zip(&weights)
+                .for_each(|(own, weight)| *own *= weight);
         }
-        let shape = [samples.len() as i64, 1, -1];
-        Ok(Tensor::f_from_slice(&weights)?.f_view(shape)?)
     }
 }
 
@@ -60,22 +60,17 @@ impl Lesson {
         samples: &[Sample],
         weights: Option<&LossWeights>,
         chunk_windows: usize,
-        device: tch::Device,
     ) -> Result<Vec<Self>, TrainError> {
         let lesson = |samples: &[Sample]| {
             let windows: Vec<_> = samples.iter().map(Sample::window).collect();
             let futures: Vec<_> = samples.iter().map(Sample::future).collect();
             let prepared = preparer.prepare(&windows)?;
-            let Targets { values, mut mask } = preparer.targets(&prepared, &futures)?;
+            let mut targets = preparer.targets(&prepared, &futures)?;
             if let Some(weights) = weights {
-                mask = mask.f_mul(&weights.tensor(samples, &prepared)?)?;
+                weights.apply(samples, &prepared.scales, &mut targets);
             }
-            let targets = Targets {
-                values: values.f_to_device(device)?,
-                mask: mask.f_to_device(device)?,
-            };
             Ok(Self {
-                inputs: prepared.inputs,
+                batch: prepared.batch,
                 targets,
             })
         };
@@ -83,8 +78,8 @@ impl Lesson {
     }
 
     /// Number of observed targets, each counted with its weight.
-    pub(crate) fn observed(&self) -> Result<f64, TrainError> {
-        Ok(f64::try_from(self.targets.mask.f_sum(Kind::Double)?)?)
+    pub(crate) fn observed(&self) -> f64 {
+        self.targets.weight()
     }
 }
 

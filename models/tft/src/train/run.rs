@@ -80,7 +80,6 @@ pub fn run(job: &Job<'_>, watch: &mut Watch<'_>) -> Result<Trained, TrainError> 
         preparer: &preparer,
         weights: weights.as_ref(),
         options: job.options,
-        device: job.device,
     };
     std::thread::scope(|scope| {
         let batches = preparation.start(scope, sampler);
@@ -88,8 +87,8 @@ pub fn run(job: &Job<'_>, watch: &mut Watch<'_>) -> Result<Trained, TrainError> 
             let waits_from = (watch.now)();
             let batch = batches.recv().map_err(|_| TrainError::Worker)??;
             learner.report.waited_secs += (watch.now)().saturating_sub(waits_from).as_secs_f64();
-            let mut lessons = batch.lessons;
-            let progress = learner.step(&mut lessons, &batch.after, &|| {
+            let lessons = batch.lessons;
+            let progress = learner.step(&lessons, &batch.after, &|| {
                 (watch.now)().saturating_sub(started)
             })?;
             if let Some(keeper) = &mut keeper {
@@ -172,15 +171,12 @@ impl<'a> Learner<'a> {
         fitted: Fitted,
     ) -> Result<Self, TrainError> {
         let options = job.options;
-        let network = |_| Network::new(&job.config.architecture, job.device, options.seed);
-        let networks = (0..options.threads)
-            .map(network)
-            .collect::<Result<Vec<_>, _>>()?;
+        let network = Network::new(&job.config.architecture, job.device, options.seed)?;
         let parameters = match job.start {
             Some(start) => copy(start.network.parameters())?.f_to_device(job.device.torch())?,
-            None => copy(networks[0].parameters())?,
+            None => copy(network.parameters())?,
         };
-        if parameters.size() != networks[0].parameters().size() {
+        if parameters.size() != network.parameters().size() {
             return Err(TrainError::Config(
                 "the model to go on from has another architecture".to_owned(),
             ));
@@ -189,21 +185,14 @@ impl<'a> Learner<'a> {
             job,
             identity,
             fitted,
-            judge: Judge::new(
-                preparer,
-                job.corpus,
-                job.validation,
-                weights,
-                options,
-                job.device,
-            ),
-            optimiser: AdamW::new(networks[0].decay_mask()?, options.weight_decay)?,
+            judge: Judge::new(preparer, job.corpus, job.validation, weights, options),
+            optimiser: AdamW::new(network.decay_mask()?, options.weight_decay)?,
             average: Average::new(&parameters, options.average_keep)?,
             schedule: Schedule {
                 peak: options.learning_rate,
                 steps: options.max_steps,
             },
-            workers: Workers::new(networks, &job.config.quantile_levels)?,
+            workers: Workers::new(network, options.threads, &job.config.quantile_levels)?,
             parameters,
             report: TrainReport::default(),
             recent: Recent::default(),
@@ -215,7 +204,7 @@ impl<'a> Learner<'a> {
     /// One step of the optimiser, and a validation where one is due. `position` is the sampler's after the batch.
     fn step(
         &mut self,
-        lessons: &mut [super::lesson::Lesson],
+        lessons: &[super::lesson::Lesson],
         position: &Position,
         elapsed: &dyn Fn() -> Duration,
     ) -> Result<Progress, TrainError> {

@@ -8,7 +8,6 @@ use super::lesson::{Lesson, LossWeights};
 use super::optimiser::copy;
 use super::sample::{Sample, Shape};
 use super::{TrainError, TrainOptions};
-use crate::device::Device;
 use crate::features::Preparer;
 
 /// Judges weights, and keeps the best. The windows are read anew each time: holding them would cost more memory than
@@ -22,7 +21,6 @@ pub(crate) struct Judge<'a> {
     chunk_windows: usize,
     /// Windows that are prepared at a time.
     batch_windows: usize,
-    device: Device,
     best: Option<Tensor>,
 }
 
@@ -33,7 +31,6 @@ impl<'a> Judge<'a> {
         windows: &[WindowRef],
         weights: Option<&'a LossWeights>,
         options: &TrainOptions,
-        device: Device,
     ) -> Self {
         let of_source = |source| {
             let own = windows.iter().filter(|window| window.source == source);
@@ -46,7 +43,6 @@ impl<'a> Judge<'a> {
             weights,
             chunk_windows: options.chunk_windows,
             batch_windows: options.batch_windows,
-            device,
             best: None,
         }
     }
@@ -84,18 +80,10 @@ impl<'a> Judge<'a> {
                 Sample::read(self.corpus, *window, shape, end)
             };
             let samples = windows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            let mut lessons = Lesson::prepare(
-                self.preparer,
-                &samples,
-                self.weights,
-                self.chunk_windows,
-                self.device.torch(),
-            )?;
-            let observed = lessons
-                .iter()
-                .map(Lesson::observed)
-                .sum::<Result<f64, _>>()?;
-            sum += observed * workers.loss(weights, &mut lessons)?;
+            let lessons =
+                Lesson::prepare(self.preparer, &samples, self.weights, self.chunk_windows)?;
+            let observed = lessons.iter().map(Lesson::observed).sum::<f64>();
+            sum += observed * workers.loss(weights, &lessons)?;
             count += observed;
         }
         Ok((count > 0.0).then(|| sum / count))
