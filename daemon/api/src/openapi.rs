@@ -35,6 +35,7 @@ use crate::{admin, alerts, feed, metrics, predictions, remote_write, servers, st
         admin::models,
         admin::model_info,
         admin::reload_model,
+        admin::roll_back_model,
         admin::plugins,
         admin::test_sink,
         status::health,

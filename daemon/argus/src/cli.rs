@@ -7,8 +7,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::backtest::BacktestArgs;
 use crate::commands::bench::BenchArgs;
-use crate::commands::train::TrainArgs;
 use crate::commands::forecast::ForecastArgs;
+use crate::commands::model::ModelArgs;
+use crate::commands::train::TrainArgs;
 
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
 #[derive(Debug, Parser)]
@@ -133,36 +134,6 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
 /// Threads that share a batch unless said otherwise.
 pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// `argus model`.
-#[derive(Debug, Args)]
-pub struct ModelArgs {
-    /// What to do with models.
-    #[command(subcommand)]
-    pub command: ModelCommand,
-}
-
-/// The verbs of `argus model`.
-#[derive(Debug, Subcommand)]
-pub enum ModelCommand {
-    /// Compare the network with a reference run of pytorch-forecasting, weight by weight and output by output.
-    Parity {
-        /// Directory with config.json, model.safetensors, inputs.safetensors, outputs.safetensors.
-        dir: PathBuf,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-    /// List model directories, newest first.
-    List {
-        /// Which models.
-        #[command(flatten)]
-        model: ModelSelection,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// `argus generate`.

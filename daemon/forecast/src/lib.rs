@@ -12,6 +12,7 @@ mod edits;
 mod errors;
 pub mod lookup;
 mod publish;
+mod registry;
 mod run;
 mod slot;
 
@@ -19,6 +20,7 @@ pub use batch::{Input, predict, schema_ref};
 pub use edits::{EditError, Edits};
 pub use errors::ForecastError;
 pub use lookup::{Choice, Lookup, ModelListing};
+pub use registry::{Activation, ActivePointer, PointerError};
 pub use run::{ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made};
 pub use slot::{LoadedModel, ModelSlot};
 

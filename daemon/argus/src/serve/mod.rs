@@ -1,6 +1,7 @@
 //! `argus serve`: opens everything in order, lets it run, and closes it in the opposite order.
 
 mod control;
+pub mod models;
 mod observe;
 pub mod plugins;
 pub mod settings;
@@ -17,7 +18,6 @@ use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
 use argus_fleet::Fleet;
-use argus_forecast::lookup::ACTIVE_POINTER;
 use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
 use argus_plugin_host::{HostConfig, PluginHost};
@@ -30,6 +30,7 @@ use crate::cli::ServeArgs;
 use crate::exit::Outcome;
 use crate::output;
 use control::{DaemonControl, PluginEntry};
+use models::Models;
 use plugins::PluginSink;
 use settings::data_dir;
 
@@ -129,11 +130,11 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     ));
     let self_source = start_self_source(&config, &schema, &store, &clock, &stop);
     let stopping = Arc::new(AtomicBool::new(false));
+    let models = Arc::new(Models::new(models, lookup, &data_dir));
+    tokio::spawn(Arc::clone(&models).watch(stop.clone()));
     let control = DaemonControl {
         models,
-        lookup,
         store: Arc::clone(&store),
-        active_pointer: data_dir.join(ACTIVE_POINTER),
         forecasts: forecasts.clone(),
         plugins: entries,
         recovery: Arc::new(recovery),
