@@ -34,6 +34,8 @@ pub struct Model {
     preparer: Preparer,
     /// Legal range of each metric.
     ranges: Vec<(f32, f32)>,
+    /// Which target each metric is, if any.
+    targets: Vec<Option<usize>>,
     engine: Engine,
     chunk: usize,
     training: Value,
@@ -85,8 +87,21 @@ impl Model {
     /// When the directory is incomplete, truncated, foreign, of a newer format, made for another schema, or holds NaN
     /// or infinity; each says so.
     pub fn open(dir: &Path, expect: &SchemaRef, device: Device) -> Result<Self, LoadError> {
+        Self::open_with_threads(dir, expect, device, DEFAULT_THREADS)
+    }
+
+    /// The same on so many threads; on a card it is always one.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_with_threads(
+        dir: &Path,
+        expect: &SchemaRef,
+        device: Device,
+        threads: usize,
+    ) -> Result<Self, LoadError> {
         let files = ModelFiles::read(dir, Some(expect), device)?;
-        Self::from_files(dir, files, expect, device)
+        Self::from_files(dir, files, expect, device, threads.max(1))
     }
 
     fn from_files(
@@ -94,22 +109,28 @@ impl Model {
         files: ModelFiles,
         expect: &SchemaRef,
         device: Device,
+        threads: usize,
     ) -> Result<Self, LoadError> {
         let preparer =
             Preparer::new(&files.config, &files.normaliser).map_err(LoadError::Config)?;
         let (threads, chunk) = match device {
-            Device::Cpu => (DEFAULT_THREADS, CHUNK_WINDOWS),
+            Device::Cpu => (threads, CHUNK_WINDOWS),
             Device::Cuda(_) => (1, CARD_CHUNK_WINDOWS),
         };
         let engine = Engine::new(&files.network, threads)
             .map_err(|error| LoadError::Weights(error.into()))?;
         let limit =
             |limit: Option<f64>, otherwise: f32| limit.map_or(otherwise, |limit| limit as f32);
+        let target = |m: &crate::MetricRef| {
+            let mut targets = files.config.architecture.targets.iter();
+            targets.position(|target| target.name == m.name)
+        };
         let range = |m: &crate::MetricRef| (limit(m.min, f32::MIN), limit(m.max, f32::MAX));
         Ok(Self {
             dir: dir.to_owned(),
             preparer,
             ranges: expect.metrics.iter().map(range).collect(),
+            targets: expect.metrics.iter().map(target).collect(),
             engine,
             chunk,
             training: files.training,
@@ -253,14 +274,17 @@ impl Model {
 
     fn predictions(&self, prepared: &Prepared, answer: &Answer, answers: &mut Vec<Prediction>) {
         let levels = self.quantile_levels().len();
-        let (horizon, metrics) = (self.horizon(), self.ranges.len());
+        let horizon = self.horizon();
+        let targets = self.config().architecture.targets.len();
         for (window, scales) in prepared.scales.iter().enumerate() {
             let of_metric = |metric: usize| {
                 let (scale, (least, most)) = (scales[metric], self.ranges[metric]);
+                let target = self.targets[metric]?;
                 scale.is_observed().then(|| {
                     let mut quantiles = Vec::with_capacity(horizon * levels);
                     for step in 0..horizon {
-                        let start = ((step * answer.windows + window) * metrics + metric) * levels;
+                        let row = (step * answer.windows + window) * targets;
+                        let start = (row + target) * levels;
                         let restored = answer.raw[start..start + levels]
                             .iter()
                             .map(|raw| scale.restore(*raw));
@@ -273,7 +297,7 @@ impl Model {
             };
             answers.push(Prediction {
                 context_steps: prepared.batch.encoder_lengths[window] as u32,
-                metrics: (0..metrics).map(of_metric).collect(),
+                metrics: (0..self.ranges.len()).map(of_metric).collect(),
             });
         }
     }

@@ -1,14 +1,15 @@
 //! `argus model`: what there is, which one is active, and whether the network computes what it should.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 use argus_config::Config;
 use argus_forecast::lookup::{self, Lookup};
-use argus_forecast::{ActivePointer, ModelSlot};
+use argus_forecast::{ActivePointer, ModelSlot, schema_ref};
 use argus_schema::Schema;
-use argus_tft::{Device, parity};
-use clap::{Args, Subcommand};
+use argus_tft::{Device, ImportOptions, UnknownEntity, parity};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::cli::ModelSelection;
@@ -36,6 +37,11 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a model directory from a pytorch-forecasting model exported without pickle (examples/export_model.py).
+    #[command(
+        after_help = "Example:\n  argus model import --config config.json --weights model.safetensors --output models/mine"
+    )]
+    Import(ImportArgs),
     /// List model directories, newest first; the active one is marked.
     List(RegistryArgs),
     /// Make a model the active one. A running daemon that follows the data directory's pointer takes it over at once.
@@ -49,6 +55,41 @@ pub enum ModelCommand {
     },
     /// Make the model active again that was active before the active one.
     Rollback(RegistryArgs),
+}
+
+/// `argus model import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Description of the model: hyper-parameters, variables, categories, scalers, normaliser tables.
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Its state dict as safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub weights: PathBuf,
+    /// The schema that it is to serve: `server`, or a schema file (TOML).
+    #[arg(long, default_value = "server")]
+    pub schema: String,
+    /// Length of a step in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub step_secs: u32,
+    /// Scale of a server that the model's tables do not have: that of its own context, or the usual one of the table.
+    #[arg(long, value_enum, default_value_t = UnknownServers::Own)]
+    pub unknown_servers: UnknownServers,
+    /// The model directory to make; within an existing models directory a new one, imported_YYYYMMDD_HHMMSS, is made.
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a server gets that the tables do not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UnknownServers {
+    /// The scale of its own context.
+    Own,
+    /// The median of the table, as pytorch-forecasting does.
+    Usual,
 }
 
 /// Which registry: the models directory and the data directory's pointer.
@@ -84,6 +125,7 @@ pub fn run(args: &ModelArgs) -> anyhow::Result<Outcome> {
                 Outcome::No
             })
         }
+        ModelCommand::Import(args) => import(args),
         ModelCommand::List(registry) => registry.open()?.list(),
         ModelCommand::Activate { model, registry } => registry.open()?.activate(model),
         ModelCommand::Rollback(registry) => registry.open()?.roll_back(),
@@ -105,6 +147,61 @@ fn parity_json(report: &parity::Report) -> serde_json::Value {
         "dir": report.dir, "windows": report.windows, "parameters": report.parameters,
         "passes": report.passes(), "outputs": outputs,
     })
+}
+
+fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
+    let schema = if args.schema == "server" {
+        Schema::server()
+    } else {
+        let text = std::fs::read_to_string(&args.schema)
+            .with_context(|| format!("read the schema {}", args.schema))?;
+        Arc::new(Schema::from_toml(&text)?)
+    };
+    let options = ImportOptions {
+        schema: schema_ref(&schema),
+        step_secs: args.step_secs,
+        unknown: match args.unknown_servers {
+            UnknownServers::Own => UnknownEntity::Own,
+            UnknownServers::Usual => UnknownEntity::Usual,
+        },
+    };
+    let output = place(&args.output)?;
+    let imported = argus_tft::import(&args.config, &args.weights, &options, &output)?;
+    // What was written must be what the daemon loads.
+    let slot = ModelSlot::new(schema, Device::Cpu);
+    let id = slot.load(&output).map_err(anyhow::Error::msg)?;
+    if args.json {
+        output::line(json!({
+            "model": id.path, "weights_sha256": id.weights_sha256, "targets": imported.targets,
+            "servers_with_own_scale": imported.entities, "parameters": imported.parameters,
+        }));
+    } else {
+        output::line(format_args!(
+            "{}: {} parameters, forecasts {}, scales of {} servers",
+            id.path,
+            imported.parameters,
+            imported.targets.join(", "),
+            imported.entities
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Where an imported model goes: the named place, or a new directory within it where it is a models directory already.
+fn place(output: &Path) -> anyhow::Result<PathBuf> {
+    let Ok(mut entries) = std::fs::read_dir(output) else {
+        return Ok(output.to_owned());
+    };
+    if entries.next().is_none() {
+        std::fs::remove_dir(output)
+            .with_context(|| format!("replace the empty {}", output.display()))?;
+        return Ok(output.to_owned());
+    }
+    if output.join("config.json").exists() {
+        anyhow::bail!("model directory {} exists already", output.display());
+    }
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    Ok(output.join(format!("imported_{}", now.strftime("%Y%m%d_%H%M%S"))))
 }
 
 /// The models directory, the pointer, and the order in which the daemon looks for a model.

@@ -17,6 +17,7 @@ use crate::errors::{ArchitectureError, TorchError, WeightsError};
 
 use self::compare::Comparison;
 use self::fixture::Fixture;
+pub(crate) use self::rescale::normaliser_of;
 
 /// Windows that run in one batch; bounds memory, not the size of a fixture.
 const WINDOWS_PER_BATCH: usize = 32;

@@ -3,7 +3,8 @@
 use super::TrainError;
 use super::corpus::{Corpus, LEAST_STEPS};
 use crate::model_config::ModelConfig;
-use crate::normalise::{NormaliserFit, NormaliserState};
+use crate::normalise::NormaliserState;
+use crate::normaliser_fit::NormaliserFit;
 use crate::window::Window;
 
 /// The fitted numbers.
