@@ -6,8 +6,8 @@ use super::places::{
     LinearPlace, Places, ResamplePlace, Tap, add_to, copy, double_sigmoid, double_sigmoid_slope,
     taps,
 };
+use super::tile::{Lanes, ZERO};
 use crate::architecture::Embedding;
-use crate::kernel::simd::{LANES, Lanes};
 use crate::network::NORM_EPS;
 
 /// A categorical variable.
@@ -147,7 +147,7 @@ impl Category {
         d_out: &[Lanes],
         learned: &mut CategoryGradient,
     ) -> Lanes {
-        let mut d_weight = [0.0; LANES];
+        let mut d_weight = ZERO;
         for (lane, class) in classes.iter().enumerate() {
             let weight = weight.map_or(1.0, |weight| weight[lane]);
             let span = class * self.hidden..(class + 1) * self.hidden;

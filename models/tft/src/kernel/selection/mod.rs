@@ -6,6 +6,7 @@
 //! variable takes all rows in turn, so that what it learns stays in cache.
 
 mod category;
+mod gates;
 mod places;
 mod real;
 mod real_pass;
@@ -13,17 +14,19 @@ mod real_pass;
 mod tests;
 mod tile;
 mod weights;
+mod weights_back;
 mod weights_pass;
 
 use self::category::{Category, CategoryGradient};
 use self::places::Places;
 use self::real::Real;
 use self::real_pass::{Column, RealGradient, RealScratch, grow};
-use self::tile::{ZERO, from_tile, gather, tiles, to_tile};
+use self::tile::{Lanes, ONES, ZERO, from_tile, gather, tiles, to_tile};
 use self::weights::Weights;
-use self::weights_pass::{Inputs, WeightsGradient, WeightsScratch};
+use self::weights_back::WeightsGradient;
+use self::weights_pass::{Inputs, WeightsScratch};
 use super::Rows;
-use super::simd::{LANES, Lanes};
+use super::simd::LANES;
 use crate::architecture::Architecture;
 use crate::network::selection::Role;
 use crate::weights::Layout;
@@ -56,7 +59,7 @@ pub(super) struct Saved {
     /// The context's part of the weight network's first layer; see [`Inputs`].
     context: Vec<f32>,
     projected: Vec<f32>,
-    /// Sums of a block, or their derivatives by all rows, `[tile][hidden]`.
+    /// The sums of a block, or the derivatives by those of all rows, `[tile][hidden]`.
     out: Vec<Lanes>,
     d_weights: Vec<Lanes>,
     real: RealScratch,
@@ -225,52 +228,16 @@ impl Selection {
         grow(&mut saved.out, total * self.hidden);
         grow(&mut saved.d_weights, total * count);
         self.reserve(BLOCK, saved);
-        for (tile, rows) in d_out.chunks(LANES * self.hidden).enumerate() {
-            to_tile(rows, &mut saved.out[tile * self.hidden..][..self.hidden]);
-        }
-        saved.tables.resize_with(
-            self.categories.len().max(saved.tables.len()),
-            Default::default,
-        );
-        for (category, learned) in self.categories.iter().zip(&mut saved.tables) {
-            learned.start(category);
+        let d_rows = d_out.chunks(LANES * self.hidden);
+        for (tile, rows) in saved.out.chunks_exact_mut(self.hidden).zip(d_rows) {
+            to_tile(rows, tile);
         }
         self.backward_categories(rows.len, saved);
         for index in 0..self.reals.len() {
             self.backward_real(index, total, saved, grads);
         }
         if let Some(net) = &self.weights {
-            saved.learned.start(net, self.reals.len(), rows.windows);
-            for first in (0..total).step_by(BLOCK) {
-                let tiles = BLOCK.min(total - first);
-                let block = Block {
-                    first: first * LANES,
-                    tiles,
-                    place: first,
-                };
-                let inputs = self.inputs(rows, &block, &saved.x, &saved.classes, &saved.context);
-                let span = first * count..(first + tiles) * count;
-                let (weights, d_weights) = (&saved.weights[span.clone()], &saved.d_weights[span]);
-                let (tables, learned) = (&mut saved.tables, &mut saved.learned);
-                weights_pass::backward(
-                    net,
-                    inputs,
-                    weights,
-                    d_weights,
-                    &mut saved.weigh,
-                    tables,
-                    learned,
-                );
-            }
-            saved.learned.finish();
-            let tables = &mut saved.tables;
-            net.unfold(
-                &mut saved.learned,
-                &self.categories,
-                tables,
-                &self.reals,
-                grads,
-            );
+            self.backward_weights(net, rows, saved, grads);
             if let Some(context) = context {
                 self.gather_context(net, rows.windows, context, saved, grads, d_context);
             }
@@ -340,7 +307,7 @@ impl Selection {
                 let part = &rows.reals[span.start * width..span.end * width];
                 gather(part, width, &self.columns, &mut x[..reals]);
             }
-            x[reals] = [1.0; LANES];
+            x[reals] = ONES;
             let classes = &mut saved.classes[(block.place + tile) * categories..][..categories];
             for (category, classes) in self.categories.iter().zip(classes) {
                 for (row, class) in span.clone().zip(classes) {
@@ -408,6 +375,12 @@ impl Selection {
     /// Derivatives by the categories' outcomes and weights.
     fn backward_categories(&self, rows: usize, saved: &mut Saved) {
         let (count, categories) = (self.variables(), self.categories.len());
+        if saved.tables.len() < categories {
+            saved.tables.resize_with(categories, Default::default);
+        }
+        for (category, learned) in self.categories.iter().zip(&mut saved.tables) {
+            learned.start(category);
+        }
         for tile in 0..tiles(rows) {
             let lanes = (rows - tile * LANES).min(LANES);
             let d_out = &saved.out[tile * self.hidden..][..self.hidden];
@@ -425,8 +398,8 @@ impl Selection {
     fn backward_real(&self, index: usize, total: usize, saved: &mut Saved, grads: &mut [f32]) {
         let (count, stride) = (self.variables(), self.reals.len() + 1);
         let at = self.categories.len() + index;
-        let real = &self.reals[index];
-        saved.real_learned.start(real);
+        let (real, learned) = (&self.reals[index], &mut saved.real_learned);
+        learned.start(real);
         for first in (0..total).step_by(BLOCK) {
             let tiles = BLOCK.min(total - first);
             let x = Column {
@@ -439,11 +412,38 @@ impl Selection {
             });
             let d_out = &saved.out[first * self.hidden..][..tiles * self.hidden];
             let d_weights = &mut saved.d_weights[first * count + at..];
-            let (scratch, learned) = (&mut saved.real, &mut saved.real_learned);
+            let scratch = &mut saved.real;
             real_pass::backward(real, x, weights, d_out, d_weights, scratch, learned);
         }
-        saved.real_learned.finish();
-        real.unfold(&mut saved.real_learned, grads);
+        learned.finish();
+        real.unfold(learned, grads);
+    }
+
+    /// Derivatives by the weight network.
+    fn backward_weights(
+        &self,
+        net: &Weights,
+        rows: &Rows<'_>,
+        saved: &mut Saved,
+        grads: &mut [f32],
+    ) {
+        let (total, count) = (tiles(rows.len), self.variables());
+        let (tables, learned) = (&mut saved.tables, &mut saved.learned);
+        learned.start(net, self.reals.len(), rows.windows);
+        for first in (0..total).step_by(BLOCK) {
+            let block = Block {
+                first: first * LANES,
+                tiles: BLOCK.min(total - first),
+                place: first,
+            };
+            let inputs = self.inputs(rows, &block, &saved.x, &saved.classes, &saved.context);
+            let span = first * count..(first + block.tiles) * count;
+            let (weights, d_weights) = (&saved.weights[span.clone()], &saved.d_weights[span]);
+            let scratch = &mut saved.weigh;
+            weights_back::backward(net, inputs, weights, d_weights, scratch, tables, learned);
+        }
+        learned.finish();
+        net.unfold(learned, &self.categories, tables, &self.reals, grads);
     }
 }
 

@@ -5,13 +5,12 @@
 //! `r·x + s`. The residual's layer norm subtracts its mean over channels, so `r` and `s` are kept centred, and divides
 //! by its deviation, whose square is a quadratic in `x`. The second layer is linear and folds into the gate's.
 
+use super::gates::{Gates, dot};
 use super::places::{
-    LinearPlace, Places, ResamplePlace, Tap, add_to, copy, double_sigmoid, double_sigmoid_slope,
+    LinearPlace, Places, ResamplePlace, Tap, copy, double_sigmoid, double_sigmoid_slope,
     taps,
 };
 use super::real_pass::RealGradient;
-use super::tile::GATE_SCALE;
-use crate::kernel::matrix::{gemm, gemm_tn, transpose};
 
 /// One channel of a variable's output.
 #[derive(Debug, Clone, Copy, Default)]
@@ -31,8 +30,6 @@ pub(super) struct Channel {
 struct Place {
     prescaler: LinearPlace,
     fc1: LinearPlace,
-    fc2: LinearPlace,
-    gate: LinearPlace,
     norm: LinearPlace,
     resample: Option<ResamplePlace>,
 }
@@ -51,9 +48,6 @@ pub(super) struct Real {
     pub(super) prescaler: Vec<f32>,
     pub(super) prescaler_bias: Vec<f32>,
     fc1: Vec<f32>,
-    fc2: Vec<f32>,
-    fc2_bias: Vec<f32>,
-    gate: Vec<f32>,
     /// Gates of the resampling norm, `[hidden]`.
     mask: Vec<f32>,
     /// Interpolated, ungated weight and bias of the prescaler, `[hidden]`.
@@ -67,11 +61,8 @@ pub(super) struct Real {
     pub(super) slope: Vec<f32>,
     /// `t`, `[inner]`.
     pub(super) offset: Vec<f32>,
-    /// Values and gates from the first layer's activations, `[2 hidden, inner]`; the gates are times [`GATE_SCALE`].
-    pub(super) matrix: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    /// `matrix`, transposed.
-    pub(super) turned: Vec<f32>,
+    /// Values and gates from the first layer's activations.
+    pub(super) gates: Gates,
     pub(super) channels: Vec<Channel>,
     /// Coefficients of x², x and 1 in the residual's variance, in double precision because they may cancel. The
     /// residual's coefficients are then `x / deviation` and `1 / deviation`. Without resampling they are `x` and 1.
@@ -94,8 +85,6 @@ impl Real {
             place: Place {
                 prescaler: places.linear(&format!("prescalers.{name}"), 1, input)?,
                 fc1: places.linear(&format!("{own}.fc1"), input, inner)?,
-                fc2: places.linear(&format!("{own}.fc2"), inner, inner)?,
-                gate: places.linear(&format!("{own}.gate_norm.glu.fc"), inner, 2 * hidden)?,
                 norm: places.linear(&format!("{own}.gate_norm.add_norm.norm"), 1, hidden)?,
                 resample: (input != hidden).then(resample).transpose()?,
             },
@@ -106,18 +95,13 @@ impl Real {
             prescaler: Vec::new(),
             prescaler_bias: Vec::new(),
             fc1: Vec::new(),
-            fc2: Vec::new(),
-            fc2_bias: Vec::new(),
-            gate: Vec::new(),
             mask: vec![0.0; hidden],
             interpolated: [vec![0.0; hidden], vec![0.0; hidden]],
             centred: [vec![0.0; hidden], vec![0.0; hidden]],
             residual_scale: Vec::new(),
             slope: vec![0.0; inner],
             offset: vec![0.0; inner],
-            matrix: vec![0.0; 2 * hidden * inner],
-            bias: vec![0.0; 2 * hidden],
-            turned: vec![0.0; 2 * hidden * inner],
+            gates: Gates::new(places, &own, inner, hidden)?,
             channels: vec![Channel::default(); hidden],
             variance: None,
         })
@@ -125,41 +109,16 @@ impl Real {
 
     /// Folds the parameters.
     pub(super) fn bind(&mut self, params: &[f32]) {
-        let (place, inner, hidden) = (&self.place, self.inner, self.hidden);
+        let place = &self.place;
         copy(params, &place.prescaler.weight, &mut self.prescaler);
         copy(params, &place.prescaler.bias, &mut self.prescaler_bias);
         copy(params, &place.fc1.weight, &mut self.fc1);
-        copy(params, &place.fc2.weight, &mut self.fc2);
-        copy(params, &place.fc2.bias, &mut self.fc2_bias);
-        copy(params, &place.gate.weight, &mut self.gate);
         let fc1_bias = &params[place.fc1.bias.clone()];
         for (row, fc1) in self.fc1.chunks_exact(self.input).enumerate() {
             self.slope[row] = dot(fc1, &self.prescaler);
             self.offset[row] = fc1_bias[row] + dot(fc1, &self.prescaler_bias);
         }
-        gemm(
-            false,
-            2 * hidden,
-            inner,
-            inner,
-            &self.gate,
-            inner,
-            &self.fc2,
-            inner,
-            &mut self.matrix,
-            inner,
-        );
-        let gate_bias = &params[place.gate.bias.clone()];
-        for (row, gate) in self.gate.chunks_exact(inner).enumerate() {
-            self.bias[row] = gate_bias[row] + dot(gate, &self.fc2_bias);
-        }
-        self.matrix[hidden * inner..]
-            .iter_mut()
-            .for_each(|w| *w *= GATE_SCALE);
-        self.bias[hidden..]
-            .iter_mut()
-            .for_each(|b| *b *= GATE_SCALE);
-        transpose(2 * hidden, inner, &self.matrix, &mut self.turned);
+        self.gates.bind(params);
         let norm = params[place.norm.weight.clone()]
             .iter()
             .zip(&params[place.norm.bias.clone()]);
@@ -216,50 +175,8 @@ impl Real {
 
     /// Adds the derivatives by the parameters to the flat gradient.
     pub(super) fn unfold(&self, learned: &mut RealGradient, flat: &mut [f32]) {
-        let (place, inner, hidden) = (&self.place, self.inner, self.hidden);
-        let wide = inner + 1;
-        let matrix = &mut learned.matrix;
-        matrix[hidden * wide..]
-            .iter_mut()
-            .for_each(|d| *d *= GATE_SCALE);
-        // The folded layer is gate · (fc2 | fc2_bias), its bias the last column.
-        let second = &mut learned.second;
-        second.resize(wide * inner, 0.0);
-        transpose(inner, inner, &self.fc2, &mut second[..inner * inner]);
-        second[inner * inner..].copy_from_slice(&self.fc2_bias);
-        let gate = &mut flat[place.gate.weight.clone()];
-        gemm(
-            true,
-            2 * hidden,
-            inner,
-            wide,
-            matrix,
-            wide,
-            second,
-            inner,
-            gate,
-            inner,
-        );
-        for (row, d) in matrix.chunks_exact(wide).enumerate() {
-            flat[place.gate.bias.start + row] += d[inner];
-        }
-        second.fill(0.0);
-        gemm_tn(
-            2 * hidden,
-            wide,
-            inner,
-            &self.gate,
-            inner,
-            matrix,
-            wide,
-            second,
-            wide,
-        );
-        for (row, d) in second.chunks_exact(wide).enumerate() {
-            let start = place.fc2.weight.start + row * inner;
-            add_to(flat, &(start..start + inner), &d[..inner]);
-            flat[place.fc2.bias.start + row] += d[inner];
-        }
+        let place = &self.place;
+        self.gates.unfold(&mut learned.matrix, flat);
         for (row, [slope, offset]) in learned.first.iter().enumerate() {
             flat[place.fc1.bias.start + row] += offset;
             for column in 0..self.input {
@@ -320,10 +237,6 @@ impl Real {
         flat[self.place.prescaler.weight.start + at] += weight;
         flat[self.place.prescaler.bias.start + at] += bias;
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Subtracts the mean.

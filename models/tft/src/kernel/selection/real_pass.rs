@@ -1,8 +1,8 @@
 //! A real variable's network, forward and backward, a tile at a time.
 
 use super::real::{Channel, Real};
-use super::tile::{Features, ZERO, accumulate, open, outer, product};
-use crate::kernel::simd::{LANES, Lanes, Simd, dispatched, elu, elu_slope};
+use super::tile::{Features, Lanes, ONES, ZERO, accumulate, open, outer, product};
+use crate::kernel::simd::{Simd, dispatched, elu, elu_slope};
 use crate::network::NORM_EPS;
 
 /// Some tiles as the network of one variable sees them.
@@ -67,8 +67,6 @@ pub(super) struct RealGradient {
     pub(super) first: Vec<[f32; 2]>,
     /// By the coefficients of the residual's variance.
     pub(super) variance: [f32; 3],
-    /// Room for unfolding.
-    pub(super) second: Vec<f32>,
     lanes: Vec<Lanes>,
 }
 
@@ -120,7 +118,7 @@ fn coefficients<S: Simd>(simd: S, net: &Real, x: &Lanes) -> (S::V, S::V) {
         return (simd.load(x), simd.splat(1.0));
     };
     let mut variance = ZERO;
-    for (variance, x) in variance.iter_mut().zip(x) {
+    for (variance, x) in variance.iter_mut().zip(x.iter()) {
         let x = f64::from(*x);
         // Rounding may leave a tiny negative number where the residual is constant.
         *variance = (((quadratic * x + linear) * x + constant).max(0.0) + NORM_EPS) as f32;
@@ -138,7 +136,7 @@ fn layers<S: Simd>(simd: S, net: &Real, x: &Lanes, active: &mut [Lanes], gates: 
         let first = simd.fma(x, simd.splat(*slope), simd.splat(*offset));
         simd.store(active, elu(simd, first));
     }
-    product(simd, &net.matrix, Some(&net.bias), active, gates);
+    product(simd, &net.gates.matrix, active, gates);
 }
 
 #[inline(always)]
@@ -271,7 +269,7 @@ fn backward_tile<S: Simd>(
     let (inner, hidden) = (net.inner, net.channels.len());
     let active = &mut scratch.active[tile * (inner + 1)..][..inner + 1];
     let (active, ones) = active.split_at_mut(inner);
-    ones[0] = [1.0; LANES];
+    ones[0] = ONES;
     let gates = &mut scratch.gates[tile * 3 * hidden..][..3 * hidden];
     let (gates, d_sums) = gates.split_at_mut(2 * hidden);
     let (sums, opens) = (&mut scratch.sum[..hidden], &mut scratch.open[..hidden]);
@@ -280,7 +278,7 @@ fn backward_tile<S: Simd>(
     let stored = &mut scratch.coefficients[tile * 3..][..3];
     simd.store(&mut stored[0], coefficients.0);
     simd.store(&mut stored[1], coefficients.1);
-    stored[2] = [1.0; LANES];
+    stored[2] = ONES;
     let (values, shut) = gates.split_at_mut(hidden);
 
     // Forward again, as far as the last norm.
@@ -356,7 +354,7 @@ fn backward_tile<S: Simd>(
     let x = simd.load(x);
     let d_active = &mut scratch.d_active[..inner];
     let d_gates = &scratch.gates[tile * 3 * hidden..][..2 * hidden];
-    product(simd, &net.turned, None, d_gates, d_active);
+    product(simd, &net.gates.turned, d_gates, d_active);
     let (first, variance) = lanes.split_at_mut(2 * inner);
     for ((d_active, active), lanes) in d_active
         .iter()

@@ -3,10 +3,35 @@
 //! Everything that a selection network does to a row is then plain arithmetic on vectors: sums over features (layer
 //! norm, softmax) need no shuffling, and weights are single numbers that all lanes share.
 
-use crate::kernel::simd::{LANES, Lanes, Simd};
+use std::ops::{Deref, DerefMut};
+
+use crate::kernel::simd::{LANES, Simd};
+
+/// A vector in memory that does not straddle cache lines.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Lanes(pub(super) [f32; LANES]);
+
+impl Deref for Lanes {
+    type Target = [f32; LANES];
+
+    #[inline(always)]
+    fn deref(&self) -> &[f32; LANES] {
+        &self.0
+    }
+}
+
+impl DerefMut for Lanes {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32; LANES] {
+        &mut self.0
+    }
+}
 
 /// A vector of zeros.
-pub(super) const ZERO: Lanes = [0.0; LANES];
+pub(super) const ZERO: Lanes = Lanes([0.0; LANES]);
+/// A vector of ones.
+pub(super) const ONES: Lanes = Lanes([1.0; LANES]);
 
 /// Number of tiles that hold `rows` rows.
 pub(super) fn tiles(rows: usize) -> usize {
@@ -17,7 +42,7 @@ pub(super) fn tiles(rows: usize) -> usize {
 pub(super) fn gather(rows: &[f32], width: usize, columns: &[usize], tile: &mut [Lanes]) {
     for (column, to) in columns.iter().zip(tile) {
         *to = ZERO;
-        for (row, to) in rows.chunks_exact(width).zip(to) {
+        for (row, to) in rows.chunks_exact(width).zip(to.iter_mut()) {
             *to = row[*column];
         }
     }
@@ -42,55 +67,68 @@ pub(super) fn from_tile(tile: &[Lanes], rows: &mut [f32]) {
     }
 }
 
-/// `out = matrix · x + bias` in every lane; the matrix is `[out, x]`, row-major. No bias counts as zeros.
-#[inline(always)]
-pub(super) fn product<S: Simd>(
-    simd: S,
-    matrix: &[f32],
-    bias: Option<&[f32]>,
-    x: &[Lanes],
-    out: &mut [Lanes],
-) {
-    const ROWS: usize = 8;
-    let depth = x.len();
-    let (blocks, rest) = out.as_chunks_mut::<ROWS>();
-    let done = blocks.len() * ROWS;
-    for (index, out) in blocks.iter_mut().enumerate() {
-        let rows = &matrix[index * ROWS * depth..][..ROWS * depth];
-        let bias = bias.and_then(|bias| bias[index * ROWS..].first_chunk());
-        product_rows(simd, rows, bias.unwrap_or(&[0.0; ROWS]), x, out);
-    }
-    for (index, out) in rest.iter_mut().enumerate() {
-        let row = &matrix[(done + index) * depth..][..depth];
-        let bias = bias.map_or(0.0, |bias| bias[done + index]);
-        product_rows(simd, row, &[bias], x, std::array::from_mut(out));
+/// Rows of a matrix that a product takes together.
+const ROWS: usize = 8;
+
+/// A matrix `[rows, depth]` and a bias as [`product`] reads them: for every eight rows the bias, then column after
+/// column; after that the same for single rows.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    blocks: Vec<[f32; ROWS]>,
+    rest: Vec<f32>,
+    depth: usize,
+}
+
+impl Packed {
+    /// Packs the matrix whose cell in some row and column is given, and the bias of each row.
+    pub(super) fn pack(
+        &mut self,
+        (rows, depth): (usize, usize),
+        cell: impl Fn(usize, usize) -> f32,
+        bias: impl Fn(usize) -> f32,
+    ) {
+        self.depth = depth;
+        self.blocks.clear();
+        self.rest.clear();
+        let whole = rows / ROWS * ROWS;
+        for first in (0..whole).step_by(ROWS) {
+            self.blocks.push(std::array::from_fn(|row| bias(first + row)));
+            let line = |column| std::array::from_fn(|row| cell(first + row, column));
+            self.blocks.extend((0..depth).map(line));
+        }
+        for row in whole..rows {
+            self.rest.push(bias(row));
+            self.rest.extend((0..depth).map(|column| cell(row, column)));
+        }
     }
 }
 
+/// `out = matrix · x + bias` in every lane.
 #[inline(always)]
-fn product_rows<S: Simd, const ROWS: usize>(
-    simd: S,
-    matrix: &[f32],
-    bias: &[f32; ROWS],
-    x: &[Lanes],
-    out: &mut [Lanes; ROWS],
-) {
-    let depth = x.len();
-    let mut rows: [&[f32]; ROWS] = [&[]; ROWS];
-    for (index, row) in rows.iter_mut().enumerate() {
-        *row = &matrix[index * depth..][..depth];
-    }
-    let mut sums = [simd.splat(0.0); ROWS];
-    for (sum, bias) in sums.iter_mut().zip(bias) {
-        *sum = simd.splat(*bias);
-    }
-    for (index, x) in x.iter().enumerate() {
-        let x = simd.load(x);
-        for (sum, row) in sums.iter_mut().zip(rows) {
-            *sum = simd.fma(x, simd.splat(row[index]), *sum);
+pub(super) fn product<S: Simd>(simd: S, matrix: &Packed, x: &[Lanes], out: &mut [Lanes]) {
+    let depth = matrix.depth;
+    let x = &x[..depth];
+    let (blocks, rest) = out.as_chunks_mut::<ROWS>();
+    for (columns, out) in matrix.blocks.chunks_exact(depth + 1).zip(blocks) {
+        let mut sums = [simd.splat(0.0); ROWS];
+        for (sum, bias) in sums.iter_mut().zip(&columns[0]) {
+            *sum = simd.splat(*bias);
+        }
+        for (column, x) in columns[1..].iter().zip(x) {
+            let x = simd.load(x);
+            for (sum, cell) in sums.iter_mut().zip(column) {
+                *sum = simd.fma(x, simd.splat(*cell), *sum);
+            }
+        }
+        for (sum, out) in sums.into_iter().zip(out) {
+            simd.store(out, sum);
         }
     }
-    for (sum, out) in sums.into_iter().zip(out) {
+    for (row, out) in matrix.rest.chunks_exact(depth + 1).zip(rest) {
+        let mut sum = simd.splat(row[0]);
+        for (cell, x) in row[1..].iter().zip(x) {
+            sum = simd.fma(simd.load(x), simd.splat(*cell), sum);
+        }
         simd.store(out, sum);
     }
 }
@@ -138,9 +176,11 @@ fn outer_rows<S: Simd, const ROWS: usize>(
         outer_cells::<S, ROWS, 4>(simd, tiles, a, b, (row, column), sums);
         column += 4;
     }
-    while column < b.count {
-        outer_cells::<S, ROWS, 1>(simd, tiles, a, b, (row, column), sums);
-        column += 1;
+    match b.count - column {
+        1 => outer_cells::<S, ROWS, 1>(simd, tiles, a, b, (row, column), sums),
+        2 => outer_cells::<S, ROWS, 2>(simd, tiles, a, b, (row, column), sums),
+        3 => outer_cells::<S, ROWS, 3>(simd, tiles, a, b, (row, column), sums),
+        _ => {}
     }
 }
 
@@ -170,8 +210,10 @@ fn outer_cells<S: Simd, const ROWS: usize, const COLUMNS: usize>(
     }
     for (index, cells) in cells.iter().enumerate() {
         let sums = &mut sums[(row + index) * b.count + column..][..COLUMNS];
-        for (sum, cell) in sums.iter_mut().zip(cells) {
-            *sum += simd.sum(*cell);
+        let mut four = [simd.splat(0.0); 4];
+        four[..COLUMNS].copy_from_slice(cells);
+        for (sum, total) in sums.iter_mut().zip(simd.sums(four)) {
+            *sum += total;
         }
     }
 }

@@ -6,21 +6,20 @@
 use std::ops::Range;
 
 use super::category::{Category, CategoryGradient};
+use super::gates::{Gates, dot};
 use super::places::{
-    LinearPlace, Places, ResamplePlace, add_to, copy, double_sigmoid, double_sigmoid_slope, taps,
+    LinearPlace, Places, ResamplePlace, copy, double_sigmoid, double_sigmoid_slope, taps,
 };
 use super::real::Real;
-use super::tile::GATE_SCALE;
-use super::weights_pass::WeightsGradient;
-use crate::kernel::matrix::{gemm, gemm_tn, transpose};
+use super::tile::Packed;
+use super::weights_back::WeightsGradient;
+use crate::kernel::matrix::{gemm, gemm_tn};
 
 /// Where the parameters lie.
 #[derive(Debug)]
 struct Place {
     fc1: LinearPlace,
     context: Option<Range<usize>>,
-    fc2: LinearPlace,
-    gate: LinearPlace,
     norm: LinearPlace,
     resample: Option<ResamplePlace>,
 }
@@ -73,23 +72,16 @@ pub(super) struct Weights {
     /// First column of each variable in the first layer, categories before reals, and the end.
     offsets: Vec<usize>,
     fc1: Vec<f32>,
-    fc2: Vec<f32>,
-    fc2_bias: Vec<f32>,
-    gate: Vec<f32>,
     /// `[inner, context]`, if there is a context.
     pub(super) context: Vec<f32>,
-    /// First layer from the real variables, `[inner, reals]`.
-    pub(super) slopes: Vec<f32>,
-    /// Its constant part, `[inner]`.
-    pub(super) constant: Vec<f32>,
+    /// Constant part of the first layer, `[inner]`.
+    constant: Vec<f32>,
+    /// First layer from the real variables, `[inner, reals]`, with the constant part.
+    pub(super) slopes: Packed,
     /// Its part from each category, `[classes, inner]`.
     pub(super) tables: Vec<Vec<f32>>,
-    /// Values and gates from the first layer's activations, `[2 variables, inner]`; the gates are times
-    /// [`GATE_SCALE`].
-    pub(super) matrix: Vec<f32>,
-    pub(super) bias: Vec<f32>,
-    /// `matrix`, transposed.
-    pub(super) turned: Vec<f32>,
+    /// Values and gates from the first layer's activations.
+    pub(super) gates: Gates,
     pub(super) channels: Vec<Channel>,
     pub(super) resampled: bool,
 }
@@ -139,8 +131,6 @@ impl Weights {
             place: Place {
                 fc1: places.linear(&format!("{prefix}.fc1"), input, inner)?,
                 context: takes_context.then(context).transpose()?,
-                fc2: places.linear(&format!("{prefix}.fc2"), inner, inner)?,
-                gate: places.linear(&format!("{prefix}.gate_norm.glu.fc"), inner, 2 * count)?,
                 norm: places.linear(&format!("{prefix}.gate_norm.add_norm.norm"), 1, count)?,
                 resample: (input != count).then(resample).transpose()?,
             },
@@ -148,19 +138,14 @@ impl Weights {
             hidden,
             offsets,
             fc1: Vec::new(),
-            fc2: Vec::new(),
-            fc2_bias: Vec::new(),
-            gate: Vec::new(),
             context: Vec::new(),
-            slopes: vec![0.0; inner * reals.len()],
+            slopes: Packed::default(),
             constant: Vec::new(),
             tables: categories
                 .iter()
                 .map(|c| vec![0.0; c.classes * inner])
                 .collect(),
-            matrix: vec![0.0; 2 * count * inner],
-            bias: vec![0.0; 2 * count],
-            turned: vec![0.0; 2 * count * inner],
+            gates: Gates::new(places, &prefix, inner, count)?,
             channels: taps(input, count).into_iter().map(channel).collect(),
             resampled: input != count,
         })
@@ -176,13 +161,11 @@ impl Weights {
         let (place, inner, count) = (&self.place, self.inner, self.channels.len());
         copy(params, &place.fc1.weight, &mut self.fc1);
         copy(params, &place.fc1.bias, &mut self.constant);
-        copy(params, &place.fc2.weight, &mut self.fc2);
-        copy(params, &place.fc2.bias, &mut self.fc2_bias);
-        copy(params, &place.gate.weight, &mut self.gate);
         if let Some(place) = &place.context {
             copy(params, place, &mut self.context);
         }
         let input = self.offsets[count];
+        let mut slopes = vec![0.0; inner * reals.len()];
         for (row, fc1) in self.fc1.chunks_exact(input).enumerate() {
             for (variable, (category, table)) in categories.iter().zip(&mut self.tables).enumerate()
             {
@@ -194,31 +177,13 @@ impl Weights {
             for (variable, real) in reals.iter().enumerate() {
                 let at = variable + categories.len();
                 let part = &fc1[self.offsets[at]..self.offsets[at + 1]];
-                self.slopes[row * reals.len() + variable] = dot(part, &real.prescaler);
+                slopes[row * reals.len() + variable] = dot(part, &real.prescaler);
                 self.constant[row] += dot(part, &real.prescaler_bias);
             }
         }
-        gemm(
-            false,
-            2 * count,
-            inner,
-            inner,
-            &self.gate,
-            inner,
-            &self.fc2,
-            inner,
-            &mut self.matrix,
-            inner,
-        );
-        let gate_bias = &params[place.gate.bias.clone()];
-        for (row, gate) in self.gate.chunks_exact(inner).enumerate() {
-            self.bias[row] = gate_bias[row] + dot(gate, &self.fc2_bias);
-        }
-        self.matrix[count * inner..]
-            .iter_mut()
-            .for_each(|w| *w *= GATE_SCALE);
-        self.bias[count..].iter_mut().for_each(|b| *b *= GATE_SCALE);
-        transpose(2 * count, inner, &self.matrix, &mut self.turned);
+        let slope = |row: usize, column: usize| slopes[row * reals.len() + column];
+        self.slopes.pack((inner, reals.len()), slope, |row| self.constant[row]);
+        self.gates.bind(params);
         for (index, channel) in self.channels.iter_mut().enumerate() {
             let norm = |place: &LinearPlace| Norm {
                 scale: params[place.weight.start + index],
@@ -278,7 +243,7 @@ impl Weights {
                 }
             }
         }
-        self.unfold_gates(learned, flat);
+        self.gates.unfold(&mut learned.matrix, flat);
         for (index, channel) in self.channels.iter().enumerate() {
             let [d_terms @ .., d_constant] = learned.terms[index];
             let mut d_mask = 0.0;
@@ -303,53 +268,6 @@ impl Weights {
                 flat[place.norm.weight.start + index] += residual_scale;
                 flat[place.norm.bias.start + index] += residual_shift;
             }
-        }
-    }
-
-    /// The part of the second layer and the gate's.
-    fn unfold_gates(&self, learned: &mut WeightsGradient, flat: &mut [f32]) {
-        let (place, inner, count) = (&self.place, self.inner, self.channels.len());
-        let wide = inner + 1;
-        let matrix = &mut learned.matrix;
-        matrix[count * wide..]
-            .iter_mut()
-            .for_each(|d| *d *= GATE_SCALE);
-        // The folded layer is gate · (fc2 | fc2_bias), its bias the last column.
-        let mut second = vec![0.0; wide * inner];
-        transpose(inner, inner, &self.fc2, &mut second[..inner * inner]);
-        second[inner * inner..].copy_from_slice(&self.fc2_bias);
-        let gate = &mut flat[place.gate.weight.clone()];
-        gemm(
-            true,
-            2 * count,
-            inner,
-            wide,
-            matrix,
-            wide,
-            &second,
-            inner,
-            gate,
-            inner,
-        );
-        for (row, d) in matrix.chunks_exact(wide).enumerate() {
-            flat[place.gate.bias.start + row] += d[inner];
-        }
-        second.fill(0.0);
-        gemm_tn(
-            2 * count,
-            wide,
-            inner,
-            &self.gate,
-            inner,
-            matrix,
-            wide,
-            &mut second,
-            wide,
-        );
-        for (row, d) in second.chunks_exact(wide).enumerate() {
-            let start = place.fc2.weight.start + row * inner;
-            add_to(flat, &(start..start + inner), &d[..inner]);
-            flat[place.fc2.bias.start + row] += d[inner];
         }
     }
 
@@ -403,8 +321,4 @@ impl Weights {
             );
         }
     }
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

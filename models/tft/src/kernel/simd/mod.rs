@@ -73,6 +73,8 @@ pub(super) trait Simd: Copy {
     fn select_greater(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// Sum of the lanes, in a fixed order.
     fn sum(self, a: Self::V) -> f32;
+    /// The same of four vectors at once.
+    fn sums(self, four: [Self::V; 4]) -> [f32; 4];
     /// The greatest lane.
     fn greatest(self, a: Self::V) -> f32;
 }

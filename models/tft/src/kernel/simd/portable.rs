@@ -144,6 +144,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn sums(self, [a, b, c, d]: [Lanes; 4]) -> [f32; 4] {
+        [self.sum(a), self.sum(b), self.sum(c), self.sum(d)]
+    }
+
+    #[inline(always)]
     fn greatest(self, a: Lanes) -> f32 {
         a.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }

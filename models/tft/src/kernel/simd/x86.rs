@@ -159,6 +159,28 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn sums(self, [a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+        // Interleaving adds four vectors up together, for the price of one: first pairs of lanes within each quarter,
+        // then the quarters.
+        unsafe {
+            let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+            let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+            let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
+            let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
+            let quarters = _mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high));
+            let halves = _mm256_add_ps(
+                _mm512_castps512_ps256(quarters),
+                _mm512_extractf32x8_ps::<1>(quarters),
+            );
+            let sums =
+                _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
+            let mut out = [0.0; 4];
+            _mm_storeu_ps(out.as_mut_ptr(), sums);
+            out
+        }
+    }
+
+    #[inline(always)]
     fn greatest(self, a: __m512) -> f32 {
         unsafe { _mm512_reduce_max_ps(a) }
     }
@@ -326,6 +348,24 @@ impl Simd for Avx2 {
             );
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+
+    #[inline(always)]
+    fn sums(self, four: [[__m256; 2]; 4]) -> [f32; 4] {
+        unsafe {
+            let [a, b, c, d] = [
+                _mm256_add_ps(four[0][0], four[0][1]),
+                _mm256_add_ps(four[1][0], four[1][1]),
+                _mm256_add_ps(four[2][0], four[2][1]),
+                _mm256_add_ps(four[3][0], four[3][1]),
+            ];
+            let halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+            let sums =
+                _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps::<1>(halves));
+            let mut out = [0.0; 4];
+            _mm_storeu_ps(out.as_mut_ptr(), sums);
+            out
         }
     }
 
