@@ -12,12 +12,14 @@ mod forecast;
 mod record;
 mod request;
 mod score;
+mod speed;
 mod spool;
 mod workplace;
 
 pub use errors::TrainingError;
 pub use request::{Observer, Outcome, Stage, SyntheticInput, TraceInput, TrainRequest, train};
 pub use score::{MetricScore, Scores};
+pub use speed::{TrainingSpeed, measure_speed};
 
 use argus_schema::Schema;
 use argus_tft::{MetricRef, SchemaRef};

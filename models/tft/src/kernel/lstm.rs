@@ -5,13 +5,17 @@ use std::ops::Range;
 use super::linear::{Linear, LinearGradient, add_to};
 use super::matrix::gemm_tn;
 use super::resize;
-use super::simd::{LANES, Simd, dispatched, get, put, sigmoid, tanh};
+use super::simd::{LANES, Simd, add, dispatched, get, put, sigmoid, tanh};
 use crate::network::sequence::LstmSpec;
-use crate::weights::Layout;
+use crate::weights::{BlockId, Layout};
+
+/// A (possibly layered) LSTM.
+#[derive(Debug)]
+pub(super) struct Lstm(Vec<Layer>);
 
 /// One layer. Gates are in torch's order: input, forget, candidate, output.
 #[derive(Debug)]
-pub(super) struct Lstm {
+struct Layer {
     size: usize,
     /// Input weights, hidden weights, input bias, hidden bias in the flat vector.
     places: [Range<usize>; 4],
@@ -23,21 +27,36 @@ pub(super) struct Lstm {
 
 /// What an LSTM learns.
 #[derive(Debug)]
-pub(super) struct LstmGradient {
+pub(super) struct LstmGradient(Vec<LayerGradient>);
+
+#[derive(Debug)]
+struct LayerGradient {
     input: LinearGradient,
     hidden: LinearGradient,
 }
 
-/// Hidden and cell state, `[n, size]` each; or derivatives by them.
+/// State of every layer, or derivatives by it.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) hidden: Vec<f32>,
-    pub(super) cell: Vec<f32>,
+pub(super) struct State(Vec<LayerState>);
+
+/// Hidden and cell state, `[n, size]` each.
+#[derive(Debug, Default)]
+struct LayerState {
+    hidden: Vec<f32>,
+    cell: Vec<f32>,
 }
 
-/// What an LSTM did over some steps. Slot `s + 1` holds what step `s` left; slot 0 what was before.
+/// What an LSTM did over some steps.
 #[derive(Debug, Default)]
 pub(super) struct Trace {
+    layers: Vec<LayerTrace>,
+    /// Derivative by what a layer reads from the one below.
+    d_between: Vec<f32>,
+}
+
+/// What a layer did. Slot `s + 1` holds what step `s` left; slot 0 what was before.
+#[derive(Debug, Default)]
+struct LayerTrace {
     /// Gates after their functions, `[steps, n, 4 size]`; the backward pass leaves derivatives there.
     gates: Vec<f32>,
     /// `[steps + 1, n, size]`.
@@ -50,9 +69,8 @@ pub(super) struct Trace {
     spare: Vec<f32>,
 }
 
-impl Trace {
-    /// Makes room for `steps` steps that start at `state`.
-    pub(super) fn begin(&mut self, steps: usize, state: &State) {
+impl LayerTrace {
+    fn begin(&mut self, steps: usize, state: &LayerState) {
         self.slot = state.hidden.len();
         resize(&mut self.gates, steps * self.slot * 4);
         resize(&mut self.cells, (steps + 1) * self.slot);
@@ -61,68 +79,95 @@ impl Trace {
         self.hidden[..self.slot].copy_from_slice(&state.hidden);
     }
 
-    /// Goes on at slot 0 with what the last of `steps` steps left.
-    pub(super) fn wrap(&mut self, steps: usize) {
+    fn wrap(&mut self, steps: usize) {
         let last = steps * self.slot..(steps + 1) * self.slot;
         self.cells.copy_within(last.clone(), 0);
         self.hidden.copy_within(last, 0);
     }
 
     /// Outputs of some steps, `[steps · n, size]`.
-    pub(super) fn outputs(&self, steps: Range<usize>) -> &[f32] {
+    fn outputs(&self, steps: Range<usize>) -> &[f32] {
         &self.hidden[(steps.start + 1) * self.slot..(steps.end + 1) * self.slot]
     }
 }
 
+impl Trace {
+    /// Makes room for `steps` steps that start at `state`.
+    pub(super) fn begin(&mut self, steps: usize, state: &State) {
+        self.layers.resize_with(state.0.len(), LayerTrace::default);
+        for (layer, state) in self.layers.iter_mut().zip(&state.0) {
+            layer.begin(steps, state);
+        }
+    }
+
+    /// Goes on at slot 0 with what the last of `steps` steps left.
+    pub(super) fn wrap(&mut self, steps: usize) {
+        self.layers.iter_mut().for_each(|layer| layer.wrap(steps));
+    }
+
+    /// Outputs of some steps, `[steps · n, size]`.
+    pub(super) fn outputs(&self, steps: Range<usize>) -> &[f32] {
+        self.layers.last().map_or(&[], |layer| layer.outputs(steps))
+    }
+}
+
 impl State {
-    /// All zero, for `floats` values of each kind.
-    pub(super) fn clear(&mut self, floats: usize) {
-        for values in [&mut self.hidden, &mut self.cell] {
-            resize(values, floats);
-            values.fill(0.0);
+    /// The same for each layer.
+    pub(super) fn start(&mut self, layers: usize, hidden: &[f32], cell: &[f32]) {
+        self.0.resize_with(layers, LayerState::default);
+        for layer in &mut self.0 {
+            for (own, given) in [(&mut layer.hidden, hidden), (&mut layer.cell, cell)] {
+                own.clear();
+                own.extend_from_slice(given);
+            }
+        }
+    }
+
+    /// All zero, as derivatives start.
+    pub(super) fn clear(&mut self) {
+        for layer in &mut self.0 {
+            layer.hidden.fill(0.0);
+            layer.cell.fill(0.0);
+        }
+    }
+
+    /// Adds the layers up.
+    pub(super) fn sums(&self, hidden: &mut [f32], cell: &mut [f32]) {
+        for layer in &self.0 {
+            add(hidden, &layer.hidden);
+            add(cell, &layer.cell);
         }
     }
 }
 
 impl Lstm {
-    /// For the layer at `spec`; only its first layer is read.
     pub(super) fn new(layout: &Layout, spec: &LstmSpec, size: usize) -> Self {
-        let place = |index: usize| layout.range(spec.parameters[index]);
-        Self {
+        let layer = |blocks: &[BlockId; 4]| Layer {
             size,
-            places: [place(0), place(1), place(2), place(3)],
+            places: blocks.map(|block| layout.range(block)),
             input: Linear::new(size, 4 * size),
             hidden: Linear::new(size, 4 * size),
-        }
+        };
+        Self(spec.parameters.as_chunks().0.iter().map(layer).collect())
+    }
+
+    pub(super) fn layers(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn bind(&mut self, parameters: &[f32]) {
-        let [input, hidden, input_bias, hidden_bias] = self.places.clone().map(|p| &parameters[p]);
-        self.input.weight.copy_from_slice(input);
-        self.hidden.weight.copy_from_slice(hidden);
-        for ((sum, a), b) in self.input.bias.iter_mut().zip(input_bias).zip(hidden_bias) {
-            *sum = a + b;
-        }
-        self.input.pack();
-        self.hidden.pack();
+        self.0.iter_mut().for_each(|layer| layer.bind(parameters));
     }
 
     pub(super) fn gradient(&self) -> LstmGradient {
-        LstmGradient {
-            input: self.input.gradient(),
-            hidden: self.hidden.gradient(),
-        }
+        LstmGradient(self.0.iter().map(Layer::gradient).collect())
     }
 
     /// Adds what was learned to the flat gradient and forgets it.
     pub(super) fn collect(&self, gradient: &mut LstmGradient, flat: &mut [f32]) {
-        let [input, hidden, input_bias, hidden_bias] = &self.places;
-        add_to(flat, input, &gradient.input.weight);
-        add_to(flat, hidden, &gradient.hidden.weight);
-        add_to(flat, input_bias, &gradient.input.bias);
-        add_to(flat, hidden_bias, &gradient.input.bias);
-        gradient.input.clear();
-        gradient.hidden.clear();
+        for (layer, gradient) in self.0.iter().zip(&mut gradient.0) {
+            layer.collect(gradient, flat);
+        }
     }
 
     /// Runs the steps of `x [steps · n, size]`, which lie at `at` in the trace and of which the first is step `first`
@@ -134,6 +179,101 @@ impl Lstm {
         lengths: &[usize],
         trace: &mut Trace,
         state: &mut State,
+    ) {
+        for (index, (layer, state)) in self.0.iter().zip(&mut state.0).enumerate() {
+            let (below, own) = trace.layers.split_at_mut(index);
+            let x = below.last().map_or(x, |below| below.outputs(at.clone()));
+            layer.forward(x, (at.clone(), first), lengths, &mut own[0], state);
+        }
+    }
+
+    /// Walks the steps at `at`, which are those of the sequence too, backwards.
+    ///
+    /// `d_out` is the derivative by the outputs; `d_state`, by the state after the last of these steps, becomes that by
+    /// the state before the first. The derivative by the input is added to `d_x`.
+    #[expect(clippy::too_many_arguments, reason = "values in, derivatives out")]
+    pub(super) fn backward(
+        &self,
+        x: &[f32],
+        at: Range<usize>,
+        lengths: &[usize],
+        trace: &mut Trace,
+        d_out: &mut [f32],
+        d_state: &mut State,
+        d_x: &mut [f32],
+        gradient: &mut LstmGradient,
+    ) {
+        let Trace { layers, d_between } = trace;
+        for (index, layer) in self.0.iter().enumerate().rev() {
+            let (below, own) = layers.split_at_mut(index);
+            let (state, learned) = (&mut d_state.0[index], &mut gradient.0[index]);
+            let Some(below) = below.last() else {
+                layer.backward(
+                    x,
+                    at.clone(),
+                    lengths,
+                    &mut own[0],
+                    d_out,
+                    state,
+                    d_x,
+                    learned,
+                );
+                continue;
+            };
+            resize(d_between, d_out.len());
+            d_between.fill(0.0);
+            let x = below.outputs(at.clone());
+            layer.backward(
+                x,
+                at.clone(),
+                lengths,
+                &mut own[0],
+                d_out,
+                state,
+                d_between,
+                learned,
+            );
+            d_out.copy_from_slice(d_between);
+        }
+    }
+}
+
+impl Layer {
+    fn bind(&mut self, parameters: &[f32]) {
+        let [input, hidden, input_bias, hidden_bias] = self.places.clone().map(|p| &parameters[p]);
+        self.input.weight.copy_from_slice(input);
+        self.hidden.weight.copy_from_slice(hidden);
+        for ((sum, a), b) in self.input.bias.iter_mut().zip(input_bias).zip(hidden_bias) {
+            *sum = a + b;
+        }
+        self.input.pack();
+        self.hidden.pack();
+    }
+
+    fn gradient(&self) -> LayerGradient {
+        LayerGradient {
+            input: self.input.gradient(),
+            hidden: self.hidden.gradient(),
+        }
+    }
+
+    fn collect(&self, gradient: &mut LayerGradient, flat: &mut [f32]) {
+        let [input, hidden, input_bias, hidden_bias] = &self.places;
+        add_to(flat, input, &gradient.input.weight);
+        add_to(flat, hidden, &gradient.hidden.weight);
+        add_to(flat, input_bias, &gradient.input.bias);
+        add_to(flat, hidden_bias, &gradient.input.bias);
+        gradient.input.clear();
+        gradient.hidden.clear();
+    }
+
+    fn forward(
+        &self,
+        x: &[f32],
+        (at, first): (Range<usize>, usize),
+        lengths: &[usize],
+        trace: &mut LayerTrace,
+        state: &mut LayerState,
     ) {
         let (slot, size) = (trace.slot, self.size);
         let gates = &mut trace.gates[at.start * slot * 4..at.end * slot * 4];
@@ -157,21 +297,17 @@ impl Lstm {
         }
     }
 
-    /// Walks the steps at `at`, which are those of the sequence too, backwards.
-    ///
-    /// `d_out` is the derivative by the outputs; `d_state`, by the state after the last of these steps, becomes that by
-    /// the state before the first. The derivative by the input is added to `d_x`.
     #[expect(clippy::too_many_arguments, reason = "values in, derivatives out")]
-    pub(super) fn backward(
+    fn backward(
         &self,
         x: &[f32],
         at: Range<usize>,
         lengths: &[usize],
-        trace: &mut Trace,
+        trace: &mut LayerTrace,
         d_out: &[f32],
-        d_state: &mut State,
+        d_state: &mut LayerState,
         d_x: &mut [f32],
-        gradient: &mut LstmGradient,
+        gradient: &mut LayerGradient,
     ) {
         let (slot, size) = (trace.slot, self.size);
         let shortest = lengths.iter().copied().min().unwrap_or(0);
@@ -180,7 +316,7 @@ impl Lstm {
             let gates = &mut trace.gates[step * slot * 4..(step + 1) * slot * 4];
             let (old_cells, new_cells) = trace.cells[step * slot..(step + 2) * slot].split_at(slot);
             let d_out = &d_out[(step - at.start) * slot..][..slot];
-            let State { hidden, cell } = &mut *d_state;
+            let LayerState { hidden, cell } = &mut *d_state;
             if step < shortest {
                 step_backward(size, gates, old_cells, new_cells, d_out, hidden, cell);
                 self.hidden.backward(false, gates, hidden);

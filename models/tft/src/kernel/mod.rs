@@ -78,12 +78,10 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Whether the kernel computes what a network of this architecture computes. It has no layered LSTMs, no shared
+    /// Whether the kernel computes what a network of this architecture computes. It has no shared
     /// single-variable networks, no categorical variable of several columns, and no dropout.
     pub fn supports(architecture: &Architecture) -> bool {
-        architecture.lstm_layers == 1
-            && architecture.mask_bias <= WEAKEST_MASK
-            && selection::supports(architecture).is_ok()
+        architecture.mask_bias <= WEAKEST_MASK && selection::supports(architecture).is_ok()
     }
 
     /// A kernel for an architecture that it [supports](Self::supports); [`Self::bind`] gives it parameters.

@@ -239,12 +239,9 @@ impl Kernel {
             &mut space.keys_values,
             rows * self.attention.key_value_width(),
         );
-        let state = &mut space.state;
-        state.clear(n * h);
-        state
-            .hidden
-            .copy_from_slice(&space.statics.contexts[HIDDEN]);
-        state.cell.copy_from_slice(&space.statics.contexts[CELL]);
+        let contexts = &space.statics.contexts;
+        let layers = self.lstm_encoder.layers();
+        (space.state).start(layers, &contexts[HIDDEN], &contexts[CELL]);
         self.half_forward(batch, false, purpose, space);
         self.half_forward(batch, true, purpose, space);
 
@@ -415,7 +412,7 @@ impl Kernel {
             resize(derivative, size);
             derivative.fill(0.0);
         }
-        space.state.clear(size);
+        space.state.clear();
         self.half_backward(batch, true, space, gradients, flat);
         self.half_backward(batch, false, space, gradients, flat);
         self.statics_backward(batch, space, gradients, flat);
@@ -538,8 +535,8 @@ impl Kernel {
         flat: &mut [f32],
     ) {
         let statics = &mut space.statics;
-        statics.d_contexts[HIDDEN].copy_from_slice(&space.state.hidden);
-        statics.d_contexts[CELL].copy_from_slice(&space.state.cell);
+        let [_, d_hidden, d_cell, _] = &mut statics.d_contexts;
+        space.state.sums(d_hidden, d_cell);
         self.enrichment.project_backward(
             &statics.contexts[ENRICHMENT],
             &statics.d_projected,

@@ -1,13 +1,15 @@
 //! The kernel against libtorch: the same function, the same derivatives.
 #![expect(clippy::unwrap_used, reason = "a failed assumption fails the test")]
 
+use std::path::Path;
+
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
 use super::{Batch, Half, Kernel, Workspace};
 use crate::architecture::{Architecture, Embedding, Target, Variables};
-use crate::{Device, Mode, Network, Want};
+use crate::{Device, Mode, Network, Want, parity};
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
     (0..count).map(|index| format!("{prefix}{index}")).collect()
@@ -267,6 +269,11 @@ fn networks_of_many_kinds() {
     };
     case(with_variables(bare(16, 4), usual)).check();
     case(with_variables(bare(7, 2), usual)).check();
+    let layered = Architecture {
+        lstm_layers: 3,
+        ..bare(16, 4)
+    };
+    case(with_variables(layered, usual)).check();
     // Prescaled to the hidden size: nothing to interpolate.
     let wide = Architecture {
         continuous_size: 32,
@@ -314,6 +321,27 @@ fn networks_of_many_kinds() {
         },
     ))
     .check();
+}
+
+/// Recorded answers of pytorch-forecasting, whatever libtorch says.
+#[test]
+fn recorded_answers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut dirs = vec![
+        root.join("tests/fixtures/several_targets"),
+        root.join("tests/fixtures/one_static_real"),
+        // Where the checkout has it beside it.
+        root.join("../../../shared/fixtures/tft-A"),
+    ];
+    dirs.retain(|dir| dir.is_dir());
+    assert!(dirs.len() >= 2);
+    for dir in dirs {
+        let report = parity::check_kernel(&dir).unwrap();
+        let report = report.expect("the kernel supports it");
+        assert!(report.passes() && report.differences.len() >= 7, "{report}");
+    }
+    let shared = root.join("tests/fixtures/shared_networks");
+    assert_eq!(parity::check_kernel(&shared).unwrap(), None);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod report;
 mod run;
 mod sample;
 mod sampler;
+mod speed;
 mod validation;
 
 use std::ops::ControlFlow;
@@ -40,6 +41,7 @@ pub use self::errors::{CheckpointError, TrainError};
 pub use self::options::{Roughening, TrainOptions};
 pub use self::report::{Ending, Milestone, Progress, TrainReport};
 pub use self::run::run;
+pub use self::speed::step_speed;
 
 /// What to train, and on what.
 #[derive(Clone, Copy)]

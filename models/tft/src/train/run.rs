@@ -33,7 +33,6 @@ const DROPOUT: u64 = 4;
 /// be read, the checkpoint is of another run, or libtorch refuses.
 pub fn run(job: &Job<'_>, watch: &mut Watch<'_>) -> Result<Trained, TrainError> {
     job.options.check()?;
-    let started = (watch.now)();
     let identity = identity(job)?;
     let stored = match &job.checkpoint {
         Some(checkpoint) => Snapshot::read(checkpoint.path)?,
@@ -81,6 +80,8 @@ pub fn run(job: &Job<'_>, watch: &mut Watch<'_>) -> Result<Trained, TrainError> 
         weights: weights.as_ref(),
         options: job.options,
     };
+    // What went before is not training: paces and budgets are of the steps.
+    let started = (watch.now)();
     std::thread::scope(|scope| {
         let batches = preparation.start(scope, sampler);
         while !learner.is_done() {
@@ -145,7 +146,7 @@ fn checksum(values: &[f32]) -> String {
 }
 
 /// All that changes from step to step.
-struct Learner<'a> {
+pub(super) struct Learner<'a> {
     job: &'a Job<'a>,
     identity: String,
     fitted: Fitted,
@@ -163,7 +164,7 @@ struct Learner<'a> {
 }
 
 impl<'a> Learner<'a> {
-    fn new(
+    pub(super) fn new(
         job: &'a Job<'a>,
         preparer: &'a Preparer,
         weights: Option<&'a LossWeights>,
@@ -202,7 +203,7 @@ impl<'a> Learner<'a> {
     }
 
     /// One step of the optimiser, and a validation where one is due. `position` is the sampler's after the batch.
-    fn step(
+    pub(super) fn step(
         &mut self,
         lessons: &[super::lesson::Lesson],
         position: &Position,

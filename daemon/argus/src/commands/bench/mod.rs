@@ -4,6 +4,7 @@
 //! little, for machines differ and are shared.
 
 pub mod forecast;
+pub mod train;
 
 use clap::{Args, Subcommand};
 
@@ -23,12 +24,16 @@ pub enum BenchCommand {
     /// From windows in the store to quantiles in metric units.
     #[command(after_help = "Example:\n  argus bench forecast --entities 500")]
     Forecast(forecast::ForecastBenchArgs),
+    /// Windows per second in training, beside pytorch-forecasting's.
+    #[command(after_help = "Example:\n  argus bench train --model-shape reference --windows 2048")]
+    Train(train::TrainBenchArgs),
 }
 
 /// Runs the command.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     match &args.command {
         BenchCommand::Forecast(args) => forecast::run(args),
+        BenchCommand::Train(args) => train::run(args),
     }
 }
 
