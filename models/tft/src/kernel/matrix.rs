@@ -11,11 +11,13 @@ const DEPTH: usize = 128;
 
 dispatched! {
     /// `c[m, n] = a[m, k] · b[k, n]`, or `c += …` if `add`.
+    #[expect(clippy::too_many_arguments, reason = "the customary interface of a matrix product")]
     pub(super) fn gemm(
         add: bool, m: usize, n: usize, k: usize,
         a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize,
     ) = gemm_body;
     /// `c[k, n] += a[m, k]ᵀ · b[m, n]`: the gradient of weights.
+    #[expect(clippy::too_many_arguments, reason = "the customary interface of a matrix product")]
     pub(super) fn gemm_tn(
         m: usize, n: usize, k: usize,
         a: &[f32], lda: usize, b: &[f32], ldb: usize, c: &mut [f32], ldc: usize,

@@ -226,7 +226,7 @@ impl ResampleSpec {
         }
     }
 
-    pub(crate) fn bind(&self, views: &Views, binding: Binding) -> Torch<Resample> {
+    pub(crate) fn bind(&self, views: &Views) -> Torch<Resample> {
         let gate = double_sigmoid(&views[self.mask])?;
         let matrix = interpolation(self.input, self.output, &gate)?.f_mul(&gate)?;
         Ok(Resample {
@@ -414,7 +414,7 @@ impl GrnSpec {
             context: self.context.map(|id| views[id].shallow_clone()),
             resample: self
                 .resample
-                .map(|spec| spec.bind(views, binding))
+                .map(|spec| spec.bind(views))
                 .transpose()?,
             tail: self.tail.bind(views, binding)?,
         })

@@ -7,8 +7,7 @@
 
 use super::gates::{Gates, dot};
 use super::places::{
-    LinearPlace, Places, ResamplePlace, Tap, copy, double_sigmoid, double_sigmoid_slope,
-    taps,
+    LinearPlace, Places, ResamplePlace, Tap, copy, double_sigmoid, double_sigmoid_slope, taps,
 };
 use super::real_pass::RealGradient;
 

@@ -92,7 +92,8 @@ impl Packed {
         self.rest.clear();
         let whole = rows / ROWS * ROWS;
         for first in (0..whole).step_by(ROWS) {
-            self.blocks.push(std::array::from_fn(|row| bias(first + row)));
+            self.blocks
+                .push(std::array::from_fn(|row| bias(first + row)));
             let line = |column| std::array::from_fn(|row| cell(first + row, column));
             self.blocks.extend((0..depth).map(line));
         }

@@ -182,7 +182,8 @@ impl Weights {
             }
         }
         let slope = |row: usize, column: usize| slopes[row * reals.len() + column];
-        self.slopes.pack((inner, reals.len()), slope, |row| self.constant[row]);
+        self.slopes
+            .pack((inner, reals.len()), slope, |row| self.constant[row]);
         self.gates.bind(params);
         for (index, channel) in self.channels.iter_mut().enumerate() {
             let norm = |place: &LinearPlace| Norm {

@@ -3,7 +3,7 @@
 use super::Simd;
 
 /// `ln 2` in two parts, the first with trailing zeros so that its multiples are exact.
-const LN_2: (f32, f32) = (0.693_359_375, -2.121_944_4e-4);
+const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
 
 /// Chebyshev's approximation of `(eʳ − 1 − r) / r²` for |r| up to half of ln 2, highest power first.
 const EXP: [f32; 5] = [
@@ -17,7 +17,7 @@ const EXP: [f32; 5] = [
 /// The same of `(tanh x / x − 1) / x²`, in x² up to 0.625².
 const TANH: [f32; 5] = [
     -6.096_714e-3,
-    2.099_717_9e-2,
+    2.099_718e-2,
     -5.385_091e-2,
     1.333_276_7e-1,
     -3.333_332_8e-1,

@@ -18,11 +18,11 @@ mod x86;
 #[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
-pub(super) use self::math::{elu, exp, expm1, sigmoid, tanh};
+pub(super) use self::math::{elu, exp, sigmoid, tanh};
 pub(super) use self::portable::Portable;
 pub(super) use self::slices::{
-    add, add_bias, column_sums, elu_backward, elu_slope, elus, exps, get, glu, glu_backward,
-    layer_norm, layer_norm_backward, put, sigmoids, softmax, softmax_backward, tanhs,
+    add, add_bias, column_sums, elu_backward, elu_slope, elus, get, glu, glu_backward, layer_norm,
+    layer_norm_backward, put,
 };
 #[cfg(target_arch = "x86_64")]
 pub(super) use self::x86::{Avx2, Avx512};
@@ -130,21 +130,21 @@ macro_rules! dispatched {
         $vis fn $name($($arg: $ty),*) {
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-            fn avx512(simd: $crate::kernel::simd::Avx512, $($arg: $ty),*) {
+            fn avx512(simd: $crate::kernel::simd::Avx512, ($($arg),*,): ($($ty),*,)) {
                 $body(simd, $($arg),*)
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
-            fn avx2(simd: $crate::kernel::simd::Avx2, $($arg: $ty),*) {
+            fn avx2(simd: $crate::kernel::simd::Avx2, ($($arg),*,): ($($ty),*,)) {
                 $body(simd, $($arg),*)
             }
             match $crate::kernel::simd::Level::get() {
                 // SAFETY: the token proves that the processor has the instructions.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernel::simd::Level::Avx512(simd) => unsafe { avx512(simd, $($arg),*) },
+                $crate::kernel::simd::Level::Avx512(simd) => unsafe { avx512(simd, ($($arg),*,)) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernel::simd::Level::Avx2(simd) => unsafe { avx2(simd, $($arg),*) },
+                $crate::kernel::simd::Level::Avx2(simd) => unsafe { avx2(simd, ($($arg),*,)) },
                 $crate::kernel::simd::Level::Portable => {
                     $body($crate::kernel::simd::Portable, $($arg),*)
                 }

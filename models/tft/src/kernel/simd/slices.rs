@@ -2,7 +2,7 @@
 //!
 //! Rows lie behind each other, `[rows, width]`; the number of rows follows from the slices' lengths.
 
-use super::{LANES, Simd, dispatched, elu, exp, sigmoid, tanh};
+use super::{LANES, Simd, dispatched, elu, sigmoid};
 
 /// The vector that starts at `at`, with zeros past the slice's end.
 #[inline(always)]
@@ -34,12 +34,6 @@ fn keep<S: Simd>(simd: S, v: S::V, len: usize) -> S::V {
 }
 
 dispatched! {
-    /// `x ← eˣ`.
-    pub(in crate::kernel) fn exps(x: &mut [f32]) = exps_body;
-    /// `x ← 1 / (1 + e⁻ˣ)`.
-    pub(in crate::kernel) fn sigmoids(x: &mut [f32]) = sigmoids_body;
-    /// `x ← tanh x`.
-    pub(in crate::kernel) fn tanhs(x: &mut [f32]) = tanhs_body;
     /// `x ← x` where positive, else `eˣ − 1`.
     pub(in crate::kernel) fn elus(x: &mut [f32]) = elus_body;
     /// `d ← d · elu′`, from the unit's output: its derivative is 1 where that is positive, else the output plus 1.
@@ -69,34 +63,14 @@ dispatched! {
     pub(in crate::kernel) fn layer_norm_backward(
         normal: &[f32], rstd: &[f32], scale: &[f32], d: &mut [f32], d_scale: &mut [f32], d_shift: &mut [f32]
     ) = layer_norm_backward_body;
-    /// Softmax of each row, in place.
-    pub(in crate::kernel) fn softmax(width: usize, x: &mut [f32]) = softmax_body;
-    /// The derivative of [`softmax`] from its output; `d` comes as that for the output and leaves as that for the
-    /// input.
-    pub(in crate::kernel) fn softmax_backward(width: usize, output: &[f32], d: &mut [f32]) = softmax_backward_body;
 }
 
-/// A body that applies a function of one vector to a whole slice.
-macro_rules! in_place {
-    ($($body:ident = $function:ident;)*) => {$(
-        #[inline(always)]
-        fn $body<S: Simd>(simd: S, x: &mut [f32]) {
-            let (whole, rest) = x.as_chunks_mut();
-            for lanes in whole {
-                let v = simd.load(lanes);
-                simd.store(lanes, $function(simd, v));
-            }
-            let v = simd.load_part(rest);
-            simd.store_part(rest, $function(simd, v));
-        }
-    )*};
-}
-
-in_place! {
-    exps_body = exp;
-    sigmoids_body = sigmoid;
-    tanhs_body = tanh;
-    elus_body = elu;
+#[inline(always)]
+fn elus_body<S: Simd>(simd: S, x: &mut [f32]) {
+    for at in (0..x.len()).step_by(LANES) {
+        let v = elu(simd, get(simd, x, at));
+        put(simd, x, at, v);
+    }
 }
 
 /// The derivative of the exponential linear unit, from its output.
@@ -267,48 +241,6 @@ fn layer_norm_backward_body<S: Simd>(
             let scaled = simd.fma(get(simd, d, at), get(simd, scale, at), mean);
             let rest = simd.fma(along, get(simd, normal, at), scaled);
             put(simd, d, at, simd.mul(rest, factor));
-        }
-    }
-}
-
-#[inline(always)]
-fn softmax_body<S: Simd>(simd: S, width: usize, x: &mut [f32]) {
-    for row in x.chunks_exact_mut(width) {
-        let mut greatest = simd.splat(f32::NEG_INFINITY);
-        let whole = width / LANES * LANES;
-        for at in (0..whole).step_by(LANES) {
-            greatest = simd.max(greatest, get(simd, row, at));
-        }
-        let mut most = simd.greatest(greatest);
-        for x in &row[whole..] {
-            most = most.max(*x);
-        }
-        let most = simd.splat(most);
-        let mut sum = simd.splat(0.0);
-        for at in (0..width).step_by(LANES) {
-            let power = exp(simd, simd.sub(get(simd, row, at), most));
-            put(simd, row, at, power);
-            sum = simd.add(sum, keep(simd, power, width - at));
-        }
-        let factor = simd.splat(1.0 / simd.sum(sum));
-        for at in (0..width).step_by(LANES) {
-            let share = simd.mul(get(simd, row, at), factor);
-            put(simd, row, at, share);
-        }
-    }
-}
-
-#[inline(always)]
-fn softmax_backward_body<S: Simd>(simd: S, width: usize, output: &[f32], d: &mut [f32]) {
-    for (d, output) in d.chunks_exact_mut(width).zip(output.chunks_exact(width)) {
-        let mut sum = simd.splat(0.0);
-        for at in (0..width).step_by(LANES) {
-            sum = simd.fma(get(simd, d, at), get(simd, output, at), sum);
-        }
-        let mean = simd.splat(simd.sum(sum));
-        for at in (0..width).step_by(LANES) {
-            let own = simd.sub(get(simd, d, at), mean);
-            put(simd, d, at, simd.mul(own, get(simd, output, at)));
         }
     }
 }
