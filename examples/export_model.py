@@ -49,7 +49,7 @@ def export(model, training, folder):
 def describe(model, training):
     h = model.hparams
     targets = training.target_names
-    losses = getattr(h.loss, "metrics", [h.loss])
+    losses = getattr(model.loss, "metrics", [model.loss])
     roles = ("static_categoricals", "static_reals", "time_varying_categoricals_encoder",
              "time_varying_categoricals_decoder", "time_varying_reals_encoder", "time_varying_reals_decoder",
              "x_reals", "x_categoricals")
