@@ -2,7 +2,7 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use super::Rows;
+use super::{DirectBatch, Rows};
 use crate::architecture::Architecture;
 use crate::errors::TorchError;
 use crate::inputs::Inputs;
@@ -31,6 +31,8 @@ pub struct Batch {
     pub encoder_lengths: Vec<usize>,
     /// Valid decoder steps of each window.
     pub decoder_lengths: Vec<usize>,
+    /// What the direct paths read, for an architecture that has them.
+    pub direct: Option<DirectBatch>,
 }
 
 impl Half {
@@ -90,6 +92,10 @@ impl Batch {
             decoder: Half::from_tensors(&inputs.decoder_reals, &inputs.decoder_categories)?,
             encoder_lengths: lengths(&inputs.encoder_lengths),
             decoder_lengths: lengths(&inputs.decoder_lengths),
+            direct: match &inputs.direct {
+                Some(tensors) => Some(DirectBatch::from_tensors(tensors)?),
+                None => None,
+            },
         })
     }
 
@@ -109,6 +115,10 @@ impl Batch {
             decoder_categories,
             encoder_lengths: lengths(&self.encoder_lengths),
             decoder_lengths: lengths(&self.decoder_lengths),
+            direct: match &self.direct {
+                Some(direct) => Some(direct.tensors(windows, self.decoder.steps)?),
+                None => None,
+            },
         })
     }
 
@@ -135,6 +145,12 @@ impl Batch {
                     "{rows} rows need {reals} real and {codes} categorical columns"
                 ));
             }
+        }
+        let targets = architecture.targets.len();
+        match (&self.direct, architecture.direct) {
+            (None, None) => {}
+            (Some(direct), Some(_)) if direct.fits(targets, windows, self.decoder.steps) => {}
+            _ => return refuse("the direct paths' inputs are not those of the architecture".to_owned()),
         }
         let fits = |lengths: &[usize], steps: usize| {
             lengths.len() == windows && lengths.iter().all(|length| *length <= steps)

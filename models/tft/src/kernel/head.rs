@@ -37,6 +37,13 @@ pub(super) struct HeadTrace {
     d_attended: Vec<f32>,
 }
 
+impl HeadTrace {
+    /// The decoder's output `[rows, h]`, which the output layers read.
+    pub(super) fn last(&self) -> &[f32] {
+        &self.last
+    }
+}
+
 /// What these layers learn.
 #[derive(Debug)]
 pub(super) struct HeadGradient {
@@ -149,7 +156,8 @@ impl Head {
     }
 
     /// The derivatives of the [`Self::forward`] that `trace` is from: by the heads' mean, by `enriched` and by
-    /// `temporal`, each in the place of what was there.
+    /// `temporal`, the first two in the place of what was there; `d_temporal` comes as the derivative by the decoder's
+    /// output from elsewhere.
     pub(super) fn backward(
         &self,
         mean: &[f32],
@@ -158,7 +166,7 @@ impl Head {
         (d_mean, d_enriched, d_temporal): (&mut [f32], &mut [f32], &mut [f32]),
         gradient: &mut HeadGradient,
     ) {
-        self.output.backward(false, d_raw, d_temporal);
+        self.output.backward(true, d_raw, d_temporal);
         self.output.learn(&trace.last, d_raw, &mut gradient.output);
         let (gate, d_x) = (&self.pre_output.gate, (false, &mut *d_enriched));
         let learned = &mut gradient.pre_output;

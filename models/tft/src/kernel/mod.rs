@@ -11,6 +11,7 @@
 mod answer;
 mod attention;
 mod batch;
+mod direct;
 mod gate;
 mod grn;
 mod head;
@@ -27,6 +28,7 @@ mod workspace;
 
 use self::attention::Attention;
 use self::batch::CodeLimit;
+use self::direct::Direct;
 use self::gate::GateNorm;
 use self::grn::Grn;
 use self::head::Head;
@@ -39,6 +41,7 @@ use crate::network::selection::Role;
 
 pub use self::answer::Answer;
 pub use self::batch::{Batch, Half};
+pub use self::direct::DirectBatch;
 pub use self::loss::Targets;
 pub use self::workspace::Workspace;
 
@@ -75,6 +78,7 @@ pub struct Kernel {
     enrichment: Grn,
     attention: Attention,
     head: Head,
+    direct: Option<Direct>,
 }
 
 impl Kernel {
@@ -117,6 +121,8 @@ impl Kernel {
             enrichment: Grn::new(&layout, &parts.enrichment),
             attention: Attention::new(&layout, &parts.attention, architecture),
             head: Head::new(&layout, &parts, hidden),
+            direct: (parts.direct.as_ref())
+                .map(|spec| Direct::new(&layout, spec, architecture.targets.len())),
             architecture: architecture.clone(),
         })
     }
@@ -143,6 +149,9 @@ impl Kernel {
         self.enrichment.bind(parameters);
         self.attention.bind(parameters);
         self.head.bind(parameters);
+        if let Some(direct) = &mut self.direct {
+            direct.bind(parameters);
+        }
     }
 
     /// Length of the parameters and of their gradient.

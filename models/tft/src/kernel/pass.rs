@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::attention::Sequence;
+use super::direct::{Direct, TileRows};
 use super::loss::quantile_loss;
 use super::lstm::{Lstm, LstmGradient, State};
 use super::selection::Selection;
@@ -59,8 +60,9 @@ impl Kernel {
         self.to_attention(batch, purpose, space);
         let rows = batch.decoder.steps * batch.windows();
         resize(&mut space.answer.raw, rows * self.head.outputs());
+        self.begin_direct(batch, space);
         for tile in tiles(batch.decoder.steps, batch.windows()) {
-            self.head_forward(&tile, batch.windows(), space);
+            self.head_forward(batch, &tile, space);
         }
         Ok(&space.answer)
     }
@@ -163,9 +165,10 @@ impl Kernel {
         resize(&mut space.d_mean, space.mean.len());
         resize(&mut space.future.d_temporal, rows * h);
         resize(&mut space.future.d_enriched, rows * h);
+        self.begin_direct(batch, space);
         let mut sum = 0.0;
         for tile in tiles(batch.decoder.steps, n) {
-            self.head_forward(&tile, n, space);
+            self.head_forward(batch, &tile, space);
             let raw = part(&tile, n, outputs);
             resize(&mut space.d_raw, raw.len());
             sum += loss(part(&tile, n, 1), &space.answer.raw[raw], &mut space.d_raw);
@@ -173,6 +176,20 @@ impl Kernel {
                 part(&tile, n, self.attention.head_size()),
                 part(&tile, n, h),
             );
+            let d_last = &mut space.future.d_temporal[of_rows.clone()];
+            d_last.fill(0.0);
+            if let (Some(direct), Some(inputs), Some(learned)) =
+                (&self.direct, &batch.direct, &mut gradients.direct)
+            {
+                direct.backward(
+                    inputs,
+                    &tile_rows(batch, &tile),
+                    (space.head.last(), d_last),
+                    &mut space.direct,
+                    &space.d_raw,
+                    learned,
+                );
+            }
             let derivatives = (
                 &mut space.d_mean[of_mean.clone()],
                 &mut space.future.d_enriched[of_rows.clone()],
@@ -181,6 +198,11 @@ impl Kernel {
             let (mean, head) = (&space.mean[of_mean], &mut space.head);
             self.head
                 .backward(mean, head, &space.d_raw, derivatives, &mut gradients.head);
+        }
+        if let (Some(direct), Some(inputs), Some(learned)) =
+            (&self.direct, &batch.direct, &mut gradients.direct)
+        {
+            direct.end(inputs, n, &space.direct, learned);
         }
         self.backward(batch, space, &mut gradients, gradient);
         self.collect(&mut gradients, gradient);
@@ -192,15 +214,27 @@ impl Kernel {
         self.architecture.hidden_size as usize
     }
 
-    fn head_forward(&self, tile: &Range<usize>, windows: usize, space: &mut Workspace) {
+    fn begin_direct(&self, batch: &Batch, space: &mut Workspace) {
+        if let (Some(direct), Some(inputs)) = (&self.direct, &batch.direct) {
+            direct.begin(inputs, batch.windows(), &mut space.direct);
+        }
+    }
+
+    fn head_forward(&self, batch: &Batch, tile: &Range<usize>, space: &mut Workspace) {
+        let windows = batch.windows();
         let rows = part(tile, windows, self.hidden());
+        let raw = &mut space.answer.raw[part(tile, windows, self.head.outputs())];
         self.head.forward(
             &space.mean[part(tile, windows, self.attention.head_size())],
             &space.future.enriched[rows.clone()],
             &space.future.temporal[rows],
             &mut space.head,
-            &mut space.answer.raw[part(tile, windows, self.head.outputs())],
+            raw,
         );
+        if let (Some(direct), Some(inputs)) = (&self.direct, &batch.direct) {
+            let (tile, trace) = (tile_rows(batch, tile), &mut space.direct);
+            direct.forward(inputs, &tile, space.head.last(), trace, raw);
+        }
     }
 
     /// Everything up to the mean of the attention's heads.
@@ -576,6 +610,7 @@ impl Kernel {
             enrichment: self.enrichment.gradient(),
             attention: self.attention.gradient(),
             head: self.head.gradient(),
+            direct: self.direct.as_ref().map(Direct::gradient),
         }
     }
 
@@ -589,6 +624,17 @@ impl Kernel {
         self.enrichment.collect(&mut gradients.enrichment, flat);
         self.attention.collect(&mut gradients.attention, flat);
         self.head.collect(&mut gradients.head, flat);
+        if let (Some(direct), Some(learned)) = (&self.direct, &mut gradients.direct) {
+            direct.collect(learned, flat);
+        }
+    }
+}
+
+fn tile_rows(batch: &Batch, tile: &Range<usize>) -> TileRows {
+    TileRows {
+        steps: tile.clone(),
+        windows: batch.windows(),
+        horizon: batch.decoder.steps,
     }
 }
 

@@ -7,8 +7,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
-use super::{Batch, Half, Kernel, Workspace};
-use crate::architecture::{Architecture, Embedding, Target, Variables};
+use super::{Batch, DirectBatch, Half, Kernel, Workspace};
+use crate::architecture::{Architecture, Direct, Embedding, Target, Variables};
+use crate::direct_inputs::{STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
 use crate::{Device, Mode, Network, Want, parity};
 
 fn names(prefix: &str, count: usize) -> Vec<String> {
@@ -47,6 +48,7 @@ fn bare(hidden: i64, heads: i64) -> Architecture {
             outputs: 3,
             quantiles: vec![0.1, 0.5, 0.9],
         }],
+        direct: None,
     }
 }
 
@@ -78,7 +80,15 @@ impl Case {
             }
             half
         };
+        let direct = a.direct.map(|_| {
+            let mut direct = DirectBatch::zeros(a.targets.len(), self.windows, steps.1);
+            for list in [&mut direct.step, &mut direct.window, &mut direct.time] {
+                list.fill_with(|| rng.random_range(-2.0..2.0f32));
+            }
+            direct
+        });
         Batch {
+            direct,
             encoder: half(steps.0, &self.encoder_lengths, rng),
             decoder: half(steps.1, &self.decoder_lengths, rng),
             encoder_lengths: self.encoder_lengths.clone(),
@@ -286,6 +296,18 @@ fn networks_of_many_kinds() {
         ..bare(12, 3)
     };
     case(with_variables(several, usual)).check();
+    let direct = Architecture {
+        targets: vec![target("a", 5), target("b", 5), target("c", 5)],
+        direct: Some(Direct {
+            step_inputs: STEP_INPUTS as i64,
+            window_inputs: WINDOW_INPUTS as i64,
+            time_inputs: TIME_INPUTS as i64,
+            hidden_size: 11,
+            blocks: 2,
+        }),
+        ..bare(12, 3)
+    };
+    case(with_variables(direct, usual)).check();
     let no_statics = Counts {
         static_reals: 0,
         static_categories: 0,

@@ -2,6 +2,7 @@
 
 use super::answer::Answer;
 use super::attention::{AttentionGradient, AttentionSpace};
+use super::direct::{DirectGradient, DirectTrace};
 use super::gate::{GateGradient, GateTrace};
 use super::grn::{GrnGradient, GrnTrace};
 use super::head::{HeadGradient, HeadTrace};
@@ -30,6 +31,7 @@ pub struct Workspace {
     pub(super) d_raw: Vec<f32>,
     pub(super) attention: AttentionSpace,
     pub(super) head: HeadTrace,
+    pub(super) direct: DirectTrace,
     pub(super) gradients: Option<Box<Gradients>>,
 }
 
@@ -83,4 +85,5 @@ pub(super) struct Gradients {
     pub(super) enrichment: GrnGradient,
     pub(super) attention: AttentionGradient,
     pub(super) head: HeadGradient,
+    pub(super) direct: Option<DirectGradient>,
 }

@@ -4,6 +4,7 @@
 //! parameters are those of pytorch-forecasting's `TemporalFusionTransformer`.
 
 pub(crate) mod attention;
+pub(crate) mod direct;
 pub(crate) mod embedding;
 mod forward;
 pub(crate) mod grn;

@@ -1,6 +1,7 @@
 //! The modules of a network and where their parameters lie.
 
 use super::attention::AttentionSpec;
+use super::direct::DirectSpec;
 use super::embedding::EmbeddingsSpec;
 use super::grn::{GateNormSpec, GrnSizes, GrnSpec};
 use super::selection::{Role, SelectionSpec, Shared};
@@ -29,6 +30,7 @@ pub(crate) struct Parts {
     pub(crate) position_wise: GrnSpec,
     pub(crate) pre_output: GateNormSpec,
     pub(crate) outputs: Vec<(BlockId, BlockId)>,
+    pub(crate) direct: Option<DirectSpec>,
 }
 
 impl Parts {
@@ -85,6 +87,7 @@ impl Parts {
             position_wise,
             pre_output: GateNormSpec::register_under(layout, "pre_output_gate_norm", h, h),
             outputs: register_outputs(layout, architecture),
+            direct: DirectSpec::register(layout, architecture),
         }
     }
 }

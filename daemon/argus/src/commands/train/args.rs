@@ -97,11 +97,17 @@ pub struct TrainArgs {
     /// Lag in steps whose values become known inputs (288 is a day); repeat for several.
     #[arg(long, value_name = "STEPS")]
     pub lag: Vec<u32>,
+    /// Width of each metric's direct path from its own history to its outputs; 0 for none.
+    #[arg(long, default_value_t = 0)]
+    pub direct_width: u32,
+    /// Residual blocks of a direct path.
+    #[arg(long, default_value_t = 2)]
+    pub direct_blocks: u32,
     /// End after this many minutes at the latest; such a run is not repeatable.
     #[arg(long, value_name = "MINUTES")]
     pub time_budget_mins: Option<u64>,
     /// Go on from the model in `--from` on new data; its sizes, encoders and normalisers are kept.
-    #[arg(long, requires = "from", conflicts_with_all = ["hidden_size", "attention_heads", "continuous_size", "dropout", "lag"])]
+    #[arg(long, requires = "from", conflicts_with_all = ["hidden_size", "attention_heads", "continuous_size", "dropout", "lag", "direct_width"])]
     pub incremental: bool,
     /// The model directory to go on from.
     #[arg(long, value_name = "DIR", requires = "incremental")]

@@ -96,6 +96,7 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
             continuous_size: args.continuous_size,
             dropout: args.dropout,
             lags: args.lag.clone(),
+            direct: (args.direct_width > 0).then_some((args.direct_width, args.direct_blocks)),
             ..ModelOptions::default()
         },
         from: args.from.clone(),
