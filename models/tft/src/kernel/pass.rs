@@ -130,7 +130,7 @@ impl Kernel {
         let outputs = self.head.outputs();
         let rows = batch.decoder.steps * batch.windows();
         let fits = !levels.is_empty()
-            && outputs % levels.len() == 0
+            && outputs.is_multiple_of(levels.len())
             && targets.values.len() == rows * (outputs / levels.len())
             && targets.weights.len() == targets.values.len();
         if fits {
@@ -239,7 +239,7 @@ impl Kernel {
 
     /// Everything up to the mean of the attention's heads.
     fn to_attention(&self, batch: &Batch, purpose: Purpose, space: &mut Workspace) {
-        let (n, h) = (batch.windows(), self.hidden());
+        let n = batch.windows();
         let Want { attention, weights } = purpose.want;
         let answer = &mut space.answer;
         (answer.windows, answer.encoder_steps, answer.decoder_steps) =
