@@ -23,6 +23,8 @@
 mod gather;
 mod index;
 mod scatter;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::{self, File};

@@ -136,10 +136,17 @@ pub fn run(args: &TrainBenchArgs) -> anyhow::Result<Outcome> {
         "sgemm of this run: {:.0} GFLOP/s (1 thread), {:.0} GFLOP/s (2 threads); the peer's machine: {PEER_SGEMM_GFLOPS:.0} (2 threads)",
         machine.sgemm_gflops_1_thread, machine.sgemm_gflops_2_threads,
     ));
+    // What the peer would do at this run's matrix rate, if all of it scaled with that.
+    let slower = PEER_SGEMM_GFLOPS / machine.sgemm_gflops_2_threads;
     let line = |what: &str, rate: f64, peer: [f64; 2], times: [f64; 2]| {
         output::line(format_args!(
-            "{what}: {rate:.0} windows/s; pytorch-forecasting {:.0} to {:.0}: {:.1} to {:.1} times as many",
-            peer[0], peer[1], times[0], times[1]
+            "{what}: {rate:.0} windows/s; pytorch-forecasting {:.0} to {:.0}: {:.1} to {:.1} times as many, {:.1} to {:.1} at equal matrix rate",
+            peer[0],
+            peer[1],
+            times[0],
+            times[1],
+            times[0] * slower,
+            times[1] * slower
         ));
     };
     line("network only", speed.network, PEER_NETWORK, network);
