@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::context::Shared;
-use crate::control::{ModelEntry, PluginReloadError, ReloadError, SinkTestError};
+use crate::control::{ModelEntry, PluginReloadError, ReloadError, Reloaded, SinkTestError};
 use crate::extract::Params;
 use crate::problem::{Answer, Problem, ok, rfc3339};
 
@@ -101,27 +101,40 @@ pub(crate) async fn reload_model(
             .map_err(|error| Problem::bad_request("bad_body", error.to_string()))?
     };
     let path = query.model_path.or(from_body.model_path);
-    let before = api.context.control.model_info().ok();
-    let reloaded = api
-        .context
-        .control
-        .reload_model(path)
-        .await
-        .map_err(|error| {
-            let (status, code) = match &error {
-                ReloadError::NotFound(_) => (StatusCode::NOT_FOUND, "model_not_found"),
-                ReloadError::NotAllowed(_) => (StatusCode::FORBIDDEN, "model_not_allowed"),
-                ReloadError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "model_refused"),
-                ReloadError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            };
-            Problem::new(status, code, error.to_string())
-                .with("success", false)
-                .with("error", error.to_string())
-                .with(
-                    "current_model",
-                    before.as_ref().map(|info| info.id.name.clone()),
-                )
-        })?;
+    let before = serving(&api);
+    changed(api.context.control.reload_model(path).await, before)
+}
+
+/// Lets the model serve that was active before the active one. The running one stays if that fails.
+#[utoipa::path(post, path = "/admin/rollback-model", tag = "admin", security(("key" = ["admin"])),
+    responses(
+        (status = 200, description = "it serves again"),
+        (status = 404, description = "no model was active before", body = crate::shapes::ProblemDocument),
+        (status = 422, description = "it is gone or broken; nothing has changed", body = crate::shapes::ProblemDocument)))]
+pub(crate) async fn roll_back_model(State(api): State<Shared>) -> Answer {
+    let before = serving(&api);
+    changed(api.context.control.roll_back_model().await, before)
+}
+
+fn serving(api: &Shared) -> Option<String> {
+    let info = api.context.control.model_info().ok()?;
+    Some(info.id.name.clone())
+}
+
+/// The answer to a change of model; `before` is what served before it.
+fn changed(outcome: Result<Reloaded, ReloadError>, before: Option<String>) -> Answer {
+    let reloaded = outcome.map_err(|error| {
+        let (status, code) = match &error {
+            ReloadError::NotFound(_) => (StatusCode::NOT_FOUND, "model_not_found"),
+            ReloadError::NotAllowed(_) => (StatusCode::FORBIDDEN, "model_not_allowed"),
+            ReloadError::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "model_refused"),
+            ReloadError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+        };
+        Problem::new(status, code, error.to_string())
+            .with("success", false)
+            .with("error", error.to_string())
+            .with("current_model", before)
+    })?;
     ok(&json!({
         "success": true,
         "message": format!("model `{}` serves now", reloaded.current.name),

@@ -32,6 +32,9 @@ pub trait Control: Send + Sync {
     /// stays when that fails.
     fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>>;
 
+    /// Lets the model serve that was active before the active one. The running model stays when that fails.
+    fn roll_back_model(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>>;
+
     /// A forecast made now; it is published and never counts as a strike.
     fn forecast_now(&self, entity: EntityName) -> BoxFuture<'_, ForecastNow>;
 

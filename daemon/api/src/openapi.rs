@@ -35,6 +35,7 @@ use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, ser
         admin::models,
         admin::model_info,
         admin::reload_model,
+        admin::roll_back_model,
         admin::plugins,
         admin::reload_plugin,
         admin::test_sink,

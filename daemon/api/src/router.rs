@@ -61,6 +61,7 @@ pub(crate) fn router(api: Shared) -> Router {
         .route("/admin/model-info", get(admin::model_info))
         .route("/admin/reload-model", post(admin::reload_model))
         .route("/admin/plugins/{name}/reload", post(admin::reload_plugin))
+        .route("/admin/rollback-model", post(admin::roll_back_model))
         .route("/admin/sinks/{name}/test", post(admin::test_sink))
         .route_layer(from_fn_with_state(api.clone(), require_admin));
     open.merge(ingest)

@@ -201,6 +201,7 @@ pub(crate) async fn index() -> Answer {
             "metrics": "GET /metrics",
             "admin_models": "GET /admin/models",
             "admin_reload": "POST /admin/reload-model",
+            "admin_rollback": "POST /admin/rollback-model",
             "admin_model_info": "GET /admin/model-info",
             "openapi": "GET /openapi.json",
             "docs": "GET /docs",

@@ -65,6 +65,7 @@ async fn statuses() {
         ("POST /admin/reload-model", 200),
         ("POST /admin/reload-model?model_path=missing", 404),
         ("POST /admin/reload-model?model_path=broken", 422),
+        ("POST /admin/rollback-model", 404),
         ("GET /plugins", 200),
         ("GET /sources", 200),
         ("POST /admin/plugins/slack/reload", 200),

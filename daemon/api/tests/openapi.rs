@@ -47,6 +47,7 @@ async fn is_3_1_and_names_every_path() {
         "/admin/models",
         "/admin/model-info",
         "/admin/reload-model",
+        "/admin/rollback-model",
         "/plugins",
         "/sources",
         "/admin/plugins/{name}/reload",

@@ -6,6 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::plugin::args::PluginArgs;
+use crate::commands::backtest::BacktestArgs;
+use crate::commands::bench::BenchArgs;
+use crate::commands::forecast::ForecastArgs;
+use crate::commands::model::ModelArgs;
+use crate::commands::train::TrainArgs;
 
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.
 #[derive(Debug, Parser)]
@@ -51,6 +56,13 @@ pub enum Command {
         after_help = "Example:\n  argus train --input trace.parquet --synthetic-servers 28 --output models/"
     )]
     Train(TrainArgs),
+    /// Replay the past through the model and the whole alert chain, and judge both.
+    #[command(
+        after_help = "Examples:\n  argus backtest --every 1h\n  argus backtest --input trace.parquet --incidents incidents.csv --alerts alerts.parquet"
+    )]
+    Backtest(BacktestArgs),
+    /// How fast this machine does what the daemon does.
+    Bench(BenchArgs),
     /// API keys.
     Key(KeyArgs),
     /// The configuration file.
@@ -128,68 +140,9 @@ fn parse_speed(text: &str) -> Result<Speed, String> {
     }
 }
 
-/// `argus forecast`.
-#[derive(Debug, Args)]
-pub struct ForecastArgs {
-    /// Trace with timestamp, server_name and metric columns.
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// Parquet list of server_name and origin (start of the last bin to see); default: each server's last bin.
-    #[arg(long, value_name = "FILE")]
-    pub origins: Option<PathBuf>,
-    /// Parquet file to write: server_name, origin, step, metric, p10, p50, p90.
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
-    /// Length of a step in seconds.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
-    pub step_secs: u32,
-    /// Configuration file: profiles by name, and which model.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// The daemon's data directory, whose activated model is taken.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Which model answers.
-    #[command(flatten)]
-    pub model: ModelSelection,
-    /// Print one JSON object when done.
-    #[arg(long)]
-    pub json: bool,
-}
-
 /// Threads that share a batch unless said otherwise.
 pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// `argus model`.
-#[derive(Debug, Args)]
-pub struct ModelArgs {
-    /// What to do with models.
-    #[command(subcommand)]
-    pub command: ModelCommand,
-}
-
-/// The verbs of `argus model`.
-#[derive(Debug, Subcommand)]
-pub enum ModelCommand {
-    /// Compare the network with a reference run of pytorch-forecasting, weight by weight and output by output.
-    Parity {
-        /// Directory with config.json, model.safetensors, inputs.safetensors, outputs.safetensors.
-        dir: PathBuf,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
-    /// List model directories, newest first.
-    List {
-        /// Which models.
-        #[command(flatten)]
-        model: ModelSelection,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// `argus generate`.
@@ -210,91 +163,6 @@ pub struct GenerateArgs {
     /// Parquet file to write; the true incidents go beside it as `<name>_incidents.csv`.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
-}
-
-/// `argus train`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// Traces to learn from; repeat for several.
-    #[arg(long, value_name = "FILE")]
-    pub input: Vec<PathBuf>,
-    /// `NAME=DATE`: rows of the trace NAME (file stem) from DATE on are for validation only; repeat for several.
-    #[arg(long, value_name = "NAME=DATE", value_parser = parse_validation_start)]
-    pub validation_start: Vec<(String, jiff::civil::Date)>,
-    /// Servers of a synthetic fleet to add, for metrics that the traces lack.
-    #[arg(long, default_value_t = 0)]
-    pub synthetic_servers: u32,
-    /// Days of that fleet.
-    #[arg(long, default_value_t = 14)]
-    pub synthetic_days: u32,
-    /// Seed of that fleet.
-    #[arg(long, default_value_t = 42)]
-    pub synthetic_seed: u64,
-    /// `NAME=WEIGHT`: share of the windows that a trace (or `synthetic`) gives, relative to the others; 1 unless said.
-    #[arg(long, value_name = "NAME=WEIGHT", value_parser = parse_share)]
-    pub share: Vec<(String, f64)>,
-    /// Steps between two validations.
-    #[arg(long, default_value_t = 200)]
-    pub validate_every: u64,
-    /// Directory in which the new model directory is made.
-    #[arg(long, value_name = "DIR")]
-    pub output: PathBuf,
-    /// Name of the model; the directory is NAME_YYYYMMDD_HHMMSS.
-    #[arg(long, default_value = "argus")]
-    pub name: String,
-    /// Same seed, same data, same threads: same weights.
-    #[arg(long, default_value_t = 42)]
-    pub seed: u64,
-    /// Optimiser steps of the whole run.
-    #[arg(long, default_value_t = 4000)]
-    pub max_steps: u64,
-    /// Windows per optimiser step.
-    #[arg(long, default_value_t = 32)]
-    pub batch_windows: usize,
-    /// Threads of our own that share a batch.
-    #[arg(long, default_value_t = default_threads())]
-    pub threads: usize,
-    /// Width of the network.
-    #[arg(long, default_value_t = 32)]
-    pub hidden_size: i64,
-    /// Attention heads.
-    #[arg(long, default_value_t = 4)]
-    pub attention_heads: i64,
-    /// Width that real inputs are scaled up to.
-    #[arg(long, default_value_t = 16)]
-    pub continuous_size: i64,
-    /// Share of activations dropped in training; above 0 a run is repeatable with one thread only.
-    #[arg(long, default_value_t = 0.0)]
-    pub dropout: f64,
-    /// Lag in steps whose values become known inputs (288 is a day); repeat for several.
-    #[arg(long, value_name = "STEPS")]
-    pub lag: Vec<u32>,
-    /// End after this many minutes at the latest; such a run is not repeatable.
-    #[arg(long, value_name = "MINUTES")]
-    pub time_budget_mins: Option<u64>,
-    /// Print JSON progress lines on stderr and one JSON object on stdout.
-    #[arg(long)]
-    pub json: bool,
-}
-
-fn parse_validation_start(text: &str) -> Result<(String, jiff::civil::Date), String> {
-    let (name, date) = text
-        .split_once('=')
-        .ok_or("NAME=DATE is needed, e.g. jumpstarter=2020-01-29")?;
-    let date = date
-        .parse()
-        .map_err(|error| format!("`{date}` is no date: {error}"))?;
-    Ok((name.to_owned(), date))
-}
-
-fn parse_share(text: &str) -> Result<(String, f64), String> {
-    let (name, weight) = text
-        .split_once('=')
-        .ok_or("NAME=WEIGHT is needed, e.g. jumpstarter=0.35")?;
-    match weight.parse::<f64>() {
-        Ok(share) if share.is_finite() && share > 0.0 => Ok((name.to_owned(), share)),
-        _ => Err(format!("`{weight}` is no positive number")),
-    }
 }
 
 /// `argus key`.

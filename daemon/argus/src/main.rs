@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         Command::Model(args) => commands::model::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Train(args) => commands::train::run(&args),
+        Command::Backtest(args) => commands::backtest::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Key(args) => commands::key::run(&args),
         Command::Config(args) => commands::config::run(&args),
         Command::Plugin(args) => commands::plugin::run(&args),

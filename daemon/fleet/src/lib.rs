@@ -3,9 +3,11 @@
 //! The forecast loop publishes one immutable [`Fleet`] per tick; API, alerts and sinks read it. Nothing here
 //! computes: these types are the vocabulary between the capabilities, so that none of them has to link libtorch.
 
+mod edit;
 mod forecast;
 mod risk;
 
+pub use edit::{EditAction, InputEdit};
 pub use forecast::{EntityForecast, MetricForecast, ModelId};
 pub use risk::{BreachForecast, FleetRisk, Level, Risk};
 

@@ -28,8 +28,33 @@ pub fn schema_ref(schema: &Schema) -> SchemaRef {
     }
 }
 
-/// One entity's input: whose it is, its profile id, and the context up to its newest closed bin.
-pub type Input<'a> = (&'a EntityName, &'a str, &'a Context);
+/// One entity's input: whose it is, and its bins up to the one to forecast from.
+#[derive(Debug, Clone)]
+pub struct Input<'a> {
+    /// Whose.
+    pub entity: &'a EntityName,
+    /// Its profile id.
+    pub profile: &'a str,
+    /// Newest bin; bin `b` starts at `b` steps after the epoch.
+    pub last_bin: i64,
+    /// One series of bin means per metric of the schema, all of one length, NaN where missing.
+    pub values: Vec<&'a [f32]>,
+    /// Status category per bin, 0 where missing; as long.
+    pub status: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    /// From a context of the store.
+    pub fn new(entity: &'a EntityName, profile: &'a str, context: &'a Context) -> Self {
+        Self {
+            entity,
+            profile,
+            last_bin: context.last_bin,
+            values: context.values.iter().map(AsRef::as_ref).collect(),
+            status: &context.status,
+        }
+    }
+}
 
 /// Runs the model once over all `inputs`, in their order. Blocking, seconds for thousands of entities.
 ///
@@ -47,12 +72,13 @@ pub fn predict(
     // forecast, and with it every answer, tells the real length.
     let windows: Vec<Window<'_>> = inputs
         .iter()
-        .map(|(_, profile, context)| Window {
-            end_bin_ms: context.last_bin * step_ms,
+        .map(|input| Window {
+            entity: input.entity.as_str(),
+            end_bin_ms: input.last_bin * step_ms,
             step_secs: model.config().step_secs,
-            values: context.values.iter().map(AsRef::as_ref).collect(),
-            status: &context.status,
-            profile,
+            values: input.values.clone(),
+            status: input.status,
+            profile: input.profile,
         })
         .collect();
     let predictions = model
@@ -70,13 +96,13 @@ pub fn predict(
     let forecasts = inputs
         .iter()
         .zip(predictions)
-        .map(|((name, _, context), prediction)| EntityForecast {
-            entity: (*name).clone(),
-            origin_ms: context.last_bin * step_ms,
+        .map(|(input, prediction)| EntityForecast {
+            entity: input.entity.clone(),
+            origin_ms: input.last_bin * step_ms,
             step_secs,
             context_steps: prediction.context_steps,
             quantile_levels: Arc::clone(&levels),
-            metrics: metric_forecasts(prediction, context),
+            metrics: metric_forecasts(prediction, input),
             model: Arc::clone(id),
             made_ms,
         })
@@ -84,11 +110,11 @@ pub fn predict(
     Ok(forecasts)
 }
 
-fn metric_forecasts(prediction: Prediction, context: &Context) -> Box<[Option<MetricForecast>]> {
+fn metric_forecasts(prediction: Prediction, input: &Input<'_>) -> Box<[Option<MetricForecast>]> {
     prediction
         .metrics
         .into_iter()
-        .zip(&context.values)
+        .zip(&input.values)
         .map(|(quantiles, observed)| {
             let current = observed.iter().rev().copied().find(|v| !v.is_nan())?;
             Some(MetricForecast {

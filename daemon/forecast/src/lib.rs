@@ -8,15 +8,19 @@
 //! Which model serves is decided by [`lookup`] and can be swapped between two batches through [`ModelSlot`].
 
 mod batch;
+mod edits;
 mod errors;
 pub mod lookup;
 mod publish;
+mod registry;
 mod run;
 mod slot;
 
-pub use batch::{predict, schema_ref};
+pub use batch::{Input, predict, schema_ref};
+pub use edits::{EditError, Edits};
 pub use errors::ForecastError;
 pub use lookup::{Choice, Lookup, ModelListing};
+pub use registry::{Activation, ActivePointer, PointerError};
 pub use run::{ForecastHandle, ForecastLoop, ForecastObserver, LoopConfig, LoopParts, Made};
 pub use slot::{LoadedModel, ModelSlot};
 

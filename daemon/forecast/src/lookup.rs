@@ -7,6 +7,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::registry::{ActivePointer, PointerError};
+
 /// Places to look at; `None` where nothing was said.
 #[derive(Debug, Clone, Default)]
 pub struct Lookup {
@@ -42,7 +44,7 @@ pub struct ModelListing {
     pub timestamp: String,
 }
 
-/// Name of the file in the data directory that holds the path of the activated model.
+/// Name of the file in the data directory that says which model is active; see [`ActivePointer`].
 pub const ACTIVE_POINTER: &str = "active-model";
 
 impl Lookup {
@@ -68,10 +70,26 @@ impl Lookup {
         if let Some(dir) = &self.config_models_dir {
             return newest_in(dir, "model.models_dir in the configuration:");
         }
-        if let Some(dir) = self.active_pointer() {
-            return exactly(&dir, "the active model of the data directory:");
+        match self.active_pointer() {
+            Ok(Some(dir)) => exactly(&dir, "the active model of the data directory:"),
+            Ok(None) => self.shipped(),
+            // A pointer that cannot be read named some model: another one must not pass for it.
+            Err(error) => Choice {
+                candidates: Vec::new(),
+                because: error.to_string(),
+            },
         }
-        self.shipped()
+    }
+
+    /// Whether the active pointer decides, because nothing before it in the order is given.
+    pub fn follows_pointer(&self) -> bool {
+        let given = [
+            &self.model,
+            &self.models_dir,
+            &self.config_model,
+            &self.config_models_dir,
+        ];
+        given.into_iter().all(Option::is_none) && self.data_dir.is_some()
     }
 
     /// The directory whose models are listed and offered for activation.
@@ -82,14 +100,21 @@ impl Lookup {
             .or_else(|| self.model.as_ref().and_then(parent))
             .or_else(|| self.config_models_dir.clone())
             .or_else(|| self.config_model.as_ref().and_then(parent))
-            .or_else(|| self.active_pointer().as_ref().and_then(parent))
+            .or_else(|| {
+                self.active_pointer()
+                    .ok()
+                    .flatten()
+                    .as_ref()
+                    .and_then(parent)
+            })
             .or_else(shipped_dir)
     }
 
-    fn active_pointer(&self) -> Option<PathBuf> {
-        let text = fs::read_to_string(self.data_dir.as_ref()?.join(ACTIVE_POINTER)).ok()?;
-        let path = text.trim();
-        (!path.is_empty()).then(|| PathBuf::from(path))
+    fn active_pointer(&self) -> Result<Option<PathBuf>, PointerError> {
+        match &self.data_dir {
+            Some(dir) => ActivePointer::of(dir).active(),
+            None => Ok(None),
+        }
     }
 
     fn shipped(&self) -> Choice {
@@ -140,6 +165,18 @@ pub fn list(dir: &Path) -> Vec<ModelListing> {
         .collect();
     models.sort_by(|a, b| (&b.timestamp, &b.name).cmp(&(&a.timestamp, &a.name)));
     models
+}
+
+/// The model directory in `dir` that goes by a name or lies at a path.
+pub fn find(dir: &Path, name_or_path: &str) -> Option<ModelListing> {
+    let wanted = Path::new(name_or_path);
+    let place = wanted.canonicalize().ok();
+    let is_wanted = |model: &ModelListing| {
+        model.name == name_or_path
+            || model.path == wanted
+            || place.is_some() && model.path.canonicalize().ok() == place
+    };
+    list(dir).into_iter().find(is_wanted)
 }
 
 /// The `YYYYMMDD_HHMMSS` at the end of a model directory's name, or an empty text.
@@ -201,7 +238,12 @@ mod tests {
             ..Lookup::default()
         };
         assert_eq!(lookup.choose().candidates, [active]);
+        assert!(lookup.follows_pointer());
+        fs::write(dir.path().join(ACTIVE_POINTER), "{").expect("temp dir");
+        let damaged = lookup.choose();
+        assert!(damaged.candidates.is_empty() && damaged.because.contains("damaged"));
         lookup.model = Some(PathBuf::from("/elsewhere"));
+        assert!(!lookup.follows_pointer());
         assert_eq!(lookup.choose().candidates, [PathBuf::from("/elsewhere")]);
     }
 }

@@ -301,11 +301,8 @@ impl ForecastLoop {
             .iter()
             .map(|(view, context)| {
                 let profile = publish::profile_of(view, &self.parts.profiles, &self.parts.schema);
-                (
-                    &view.name,
-                    self.parts.schema.profiles[usize::from(profile)].id.as_str(),
-                    context,
-                )
+                let profile = self.parts.schema.profiles[usize::from(profile)].id.as_str();
+                batch::Input::new(&view.name, profile, context)
             })
             .collect();
         let started = Instant::now();

@@ -33,6 +33,8 @@ pub struct ModelSlot {
     content: ArcSwap<Content>,
     schema: Arc<Schema>,
     device: Device,
+    /// Threads that run a model; `None` for the usual number.
+    threads: Option<usize>,
 }
 
 impl ModelSlot {
@@ -43,6 +45,15 @@ impl ModelSlot {
             content: ArcSwap::from_pointee(nothing),
             schema,
             device,
+            threads: None,
+        }
+    }
+
+    /// The same, whose models run on so many threads of their own.
+    pub fn with_threads(schema: Arc<Schema>, device: Device, threads: usize) -> Self {
+        Self {
+            threads: Some(threads.max(1)),
+            ..Self::new(schema, device)
         }
     }
 
@@ -78,8 +89,12 @@ impl ModelSlot {
     }
 
     fn open(&self, dir: &Path) -> Result<LoadedModel, String> {
-        let model = Model::open(dir, &schema_ref(&self.schema), self.device)
-            .map_err(|error| format!("{}: {error}", dir.display()))?;
+        let schema = schema_ref(&self.schema);
+        let opened = match self.threads {
+            None => Model::open(dir, &schema, self.device),
+            Some(threads) => Model::open_with_threads(dir, &schema, self.device, threads),
+        };
+        let model = opened.map_err(|error| format!("{}: {error}", dir.display()))?;
         let least = model.config().min_context_steps;
         if least > MIN_CONTEXT_BINS {
             return Err(format!(

@@ -166,7 +166,7 @@ fn time_texts(array: &ArrayRef, cells: Cells<'_>) -> Result<Vec<i64>, TraceError
 }
 
 /// RFC 3339; a text without zone is UTC.
-fn parse_time_ms(text: &str) -> Option<i64> {
+pub(crate) fn parse_time_ms(text: &str) -> Option<i64> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
         return Some(instant.as_millisecond());
     }

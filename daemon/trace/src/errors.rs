@@ -82,6 +82,14 @@ pub enum TraceError {
         /// What is wrong, and what is allowed.
         problem: String,
     },
+    /// A folder holds no Parquet file, or a file no row.
+    #[error("`{}` {problem}", path.display())]
+    Empty {
+        /// Which.
+        path: PathBuf,
+        /// What it lacks.
+        problem: &'static str,
+    },
     /// Nothing could be encoded or written.
     #[error("failed to write `{}`: {source}", path.display())]
     Write {

@@ -1,9 +1,10 @@
-//! Ground-truth incidents as CSV, in the layout that `score_alerts.py` reads.
+//! Ground-truth incidents and labelled spans as CSV, in the layout that `score_alerts.py` reads.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use crate::TraceError;
+use crate::csv::Table;
 use crate::output::Pending;
 
 /// Something that truly went wrong on a server.
@@ -35,6 +36,67 @@ pub fn write_incidents(path: &Path, incidents: &[Incident]) -> Result<(), TraceE
     })?;
     drop(out);
     pending.publish(&file)
+}
+
+/// Reads `server_name,start,end,kind,metrics`, the layout of [`write_incidents`]; `kind` and `metrics` may be absent.
+///
+/// # Errors
+/// When the file cannot be read, a column is missing, or a time is none.
+pub fn read_incidents(path: &Path) -> Result<Vec<Incident>, TraceError> {
+    let table = Table::read(path)?;
+    let (server, start, end) = (
+        table.column("server_name")?,
+        table.column("start")?,
+        table.column("end")?,
+    );
+    let (kind, metrics) = (table.optional("kind"), table.optional("metrics"));
+    let incident = |row: usize| {
+        let metrics = metrics.map_or("", |column| table.text(row, column));
+        Ok(Incident {
+            server: table.text(row, server).to_owned(),
+            start_ms: table.time_ms(row, start)?,
+            end_ms: table.time_ms(row, end)?,
+            kind: kind.map_or("", |column| table.text(row, column)).to_owned(),
+            metrics: metrics
+                .split('|')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect(),
+        })
+    };
+    (0..table.rows()).map(incident).collect()
+}
+
+/// The time over which somebody looked for a server's incidents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelledSpan {
+    /// The server.
+    pub server: String,
+    /// When it begins: milliseconds since the Unix epoch, UTC.
+    pub from_ms: i64,
+    /// When it ends (exclusive).
+    pub to_ms: i64,
+}
+
+/// Reads `server_name,labelled_from,labelled_to`.
+///
+/// # Errors
+/// When the file cannot be read, a column is missing, or a time is none.
+pub fn read_labelled(path: &Path) -> Result<Vec<LabelledSpan>, TraceError> {
+    let table = Table::read(path)?;
+    let (server, from, to) = (
+        table.column("server_name")?,
+        table.column("labelled_from")?,
+        table.column("labelled_to")?,
+    );
+    let span = |row: usize| {
+        Ok(LabelledSpan {
+            server: table.text(row, server).to_owned(),
+            from_ms: table.time_ms(row, from)?,
+            to_ms: table.time_ms(row, to)?,
+        })
+    };
+    (0..table.rows()).map(span).collect()
 }
 
 fn write_lines(out: &mut impl std::io::Write, incidents: &[Incident]) -> std::io::Result<()> {

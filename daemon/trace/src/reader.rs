@@ -20,6 +20,9 @@ use crate::columns::{self, Cells};
 /// Rows decoded at a time: a few hundred kilobytes, whatever the file's row groups are.
 const BATCH_ROWS: usize = 8_192;
 
+/// Names and times; the daemon's own history calls them `entity` and `bin_ms`.
+const KEYS: [&str; 4] = ["timestamp", "server_name", "bin_ms", "entity"];
+
 /// Rows of a trace as columns; all vectors have the same length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TraceRows {
@@ -46,6 +49,23 @@ impl TraceRows {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.times_ms.is_empty()
+    }
+
+    /// Only the rows that `keep` says, one flag per row.
+    pub(crate) fn retain(self, keep: &[bool]) -> Self {
+        fn kept<T>(values: Vec<T>, keep: &[bool]) -> Vec<T> {
+            let flagged = values.into_iter().zip(keep);
+            flagged.filter(|(_, keep)| **keep).map(|(v, _)| v).collect()
+        }
+        let columns = self.values.into_iter();
+        Self {
+            times_ms: kept(self.times_ms, keep),
+            servers: kept(self.servers, keep),
+            values: columns.map(|values| kept(values, keep)).collect(),
+            statuses: kept(self.statuses, keep),
+            profiles: kept(self.profiles, keep),
+            cores: kept(self.cores, keep),
+        }
     }
 }
 
@@ -82,17 +102,31 @@ impl TraceReader {
     /// When the file is no Parquet file, `timestamp`, `server_name` or all metrics are missing, or a column that is
     /// there has a type that cannot hold its values.
     pub fn open(path: &Path, schema: &Schema) -> Result<Self, TraceError> {
+        Self::open_columns(path, schema, false)
+    }
+
+    /// The same for names and times only: everything else is missing in its rows.
+    ///
+    /// # Errors
+    /// As [`TraceReader::open`].
+    pub(crate) fn open_keys(path: &Path, schema: &Schema) -> Result<Self, TraceError> {
+        Self::open_columns(path, schema, true)
+    }
+
+    fn open_columns(path: &Path, schema: &Schema, keys_only: bool) -> Result<Self, TraceError> {
         let builder = open_parquet(path)?;
         let rows_total = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
         let wanted: Vec<usize> = (builder.schema().fields().iter().enumerate())
             .filter(|(_, field)| {
                 let name = field.name().as_str();
-                ["timestamp", "server_name", "status", "profile", "cores"].contains(&name)
-                    || schema.metric_index(name).is_some()
+                KEYS.contains(&name)
+                    || !keys_only
+                        && (["status", "profile", "cores"].contains(&name)
+                            || schema.metric_index(name).is_some())
             })
             .map(|(index, _)| index)
             .collect();
-        let places = Places::find(path, builder.schema(), &wanted, schema)?;
+        let places = Places::find(path, builder.schema(), &wanted, schema, keys_only)?;
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
         let batches = builder
             .with_projection(mask)
@@ -235,6 +269,7 @@ impl Places {
         file: &SchemaRef,
         wanted: &[usize],
         schema: &Schema,
+        keys_only: bool,
     ) -> Result<Self, TraceError> {
         let present = || {
             file.fields()
@@ -249,16 +284,17 @@ impl Places {
                 .position(|index| file.field(*index).name() == name)?;
             Some((position, file.field(wanted[position]).data_type()))
         };
-        let required = |name: &'static str| {
-            place(name).ok_or_else(|| TraceError::MissingColumn {
+        let required = |name: &'static str, in_history: &str| {
+            let found = place(name).or_else(|| place(in_history));
+            found.ok_or_else(|| TraceError::MissingColumn {
                 path: path.to_owned(),
                 column: name,
                 present: present(),
             })
         };
-        let (timestamp, found) = required("timestamp")?;
+        let (timestamp, found) = required("timestamp", "bin_ms")?;
         columns::check_time_type(path, "timestamp", found)?;
-        let (server_name, found) = required("server_name")?;
+        let (server_name, found) = required("server_name", "entity")?;
         columns::check_text_type(path, "server_name", found)?;
 
         let number = |name: &str| match place(name) {
@@ -280,7 +316,7 @@ impl Places {
             .iter()
             .map(|metric| number(&metric.name))
             .collect::<Result<Vec<_>, _>>()?;
-        if metrics.iter().all(Option::is_none) {
+        if !keys_only && metrics.iter().all(Option::is_none) {
             return Err(TraceError::NoMetrics {
                 path: path.to_owned(),
                 schema: schema.id.clone(),
@@ -296,6 +332,15 @@ impl Places {
             cores: number("cores")?,
         })
     }
+}
+
+/// Rows of a file, as its footer says.
+///
+/// # Errors
+/// When it is no Parquet file.
+pub fn count_rows(path: &Path) -> Result<u64, TraceError> {
+    let rows = open_parquet(path)?.metadata().file_metadata().num_rows();
+    Ok(u64::try_from(rows).unwrap_or(0))
 }
 
 /// Opens a Parquet file by its own types: the Arrow schema that writers embed may say anything.

@@ -40,7 +40,11 @@ pub fn read_series(path: &Path, schema: &Schema) -> Result<Vec<Series>, TraceErr
     Ok(all)
 }
 
-fn append(by_server: &mut BTreeMap<Arc<str>, Series>, rows: &TraceRows, schema: &Schema) {
+pub(crate) fn append(
+    by_server: &mut BTreeMap<Arc<str>, Series>,
+    rows: &TraceRows,
+    schema: &Schema,
+) {
     for run in rows.servers.chunk_by(Arc::ptr_eq).scan(0, |start, run| {
         let first = *start;
         *start += run.len();
@@ -78,7 +82,7 @@ fn append(by_server: &mut BTreeMap<Arc<str>, Series>, rows: &TraceRows, schema: 
     }
 }
 
-fn sort_by_time(series: &mut Series) {
+pub(crate) fn sort_by_time(series: &mut Series) {
     if series
         .times_ms
         .is_sorted_by(|earlier, later| earlier < later)

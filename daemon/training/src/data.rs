@@ -1,16 +1,16 @@
-//! Traces and fleets → what is trained on, watched, and scored.
-
-use std::sync::Arc;
+//! How each source is cut in time: what is learned from, what is watched, what is scored.
 
 use argus_schema::Schema;
-use argus_tft::train::{LEAST_STEPS, Source, Track, ValidationWindow};
-use argus_trace::{Origin, Series, read_origins, read_series};
+use argus_tft::train::{LEAST_STEPS, Source, WindowRef};
+use argus_trace::{Origin, read_origins};
 use serde::Serialize;
 
 use crate::TrainingError;
 use crate::request::{SyntheticInput, TraceInput};
-use crate::tracks::tracks;
+use crate::spool::{SourceIndex, Spool};
 
+/// What a synthetic fleet is called.
+pub(crate) const SYNTHETIC: &str = "synthetic";
 /// Part of the span that is scored where no validation start is given.
 const SCORED_SHARE: f64 = 0.15;
 /// Part of the rows before the validation start that is held out to watch the run.
@@ -20,20 +20,17 @@ const WATCHED_WINDOWS: usize = 128;
 /// Hours between two scored origins of a server; odd, so that all hours of the day come up.
 const SCORED_EVERY_HOURS: i64 = 7;
 
-/// One source, cut up.
+/// How one source is cut.
+#[derive(Debug)]
 pub(crate) struct Cut {
     pub(crate) source: Source,
-    pub(crate) learned: Vec<Track>,
-    pub(crate) watched: Vec<ValidationWindow>,
-    /// Whole series and origins for the scores; none for a synthetic fleet.
-    pub(crate) scored: Option<Scored>,
+    /// Rows before are learned from. ms since the epoch.
+    learned_until_ms: i64,
+    /// From there to here the run is watched.
+    watched_until_ms: i64,
+    /// Where the finished model is scored from; nowhere for a synthetic fleet.
+    pub(crate) scored: Option<Vec<Origin>>,
     pub(crate) facts: SourceFacts,
-}
-
-/// What a finished model is scored on.
-pub(crate) struct Scored {
-    pub(crate) series: Vec<Series>,
-    pub(crate) origins: Vec<Origin>,
 }
 
 /// What `training.json` says of a source.
@@ -42,7 +39,7 @@ pub(crate) struct SourceFacts {
     name: String,
     share: f64,
     servers: usize,
-    rows: usize,
+    rows: u64,
     metrics: Vec<String>,
     from: String,
     until: String,
@@ -63,15 +60,23 @@ pub(crate) struct Steps {
     pub(crate) horizon: usize,
 }
 
-/// Reads and cuts a trace.
+impl Steps {
+    fn ms(self) -> i64 {
+        i64::from(self.secs) * 1_000
+    }
+}
+
+/// Cuts a trace.
+///
+/// # Errors
+/// When nothing lies before its validation start, or its list of origins cannot be read.
 pub(crate) fn cut_trace(
     input: &TraceInput,
-    position: usize,
+    index: &SourceIndex,
     schema: &Schema,
     steps: Steps,
 ) -> Result<Cut, TrainingError> {
-    let series = read_series(&input.path, schema)?;
-    let (first, end) = span(&series);
+    let (first, end) = (index.first_ms, index.last_ms + 1);
     let scored_from = input
         .validation_start_ms
         .unwrap_or_else(|| end - part(end - first, SCORED_SHARE));
@@ -82,162 +87,149 @@ pub(crate) fn cut_trace(
             validation_start,
         });
     }
-    let source = Source {
-        name: input.name.clone(),
-        share: input.share,
-    };
-    let (learned, watched) = cut(&series, position, (first, scored_from), steps);
     let origins = match &input.origins {
         Some(path) => read_origins(path)?,
-        None => origins(&series, scored_from, end, steps),
+        None => origins(index, scored_from, end, steps),
     };
-    let facts = SourceFacts {
-        learned_until: rfc3339(watched_from(first, scored_from)),
-        validation_start: Some(rfc3339(scored_from)),
-        ..facts(&source, &series, schema, first, end)
-    };
+    let cut = cut(index, input.share, scored_from, schema);
     Ok(Cut {
-        source,
-        learned,
-        watched,
-        scored: Some(Scored { series, origins }),
-        facts,
+        scored: Some(origins),
+        facts: SourceFacts {
+            validation_start: Some(rfc3339(scored_from)),
+            ..cut.facts
+        },
+        ..cut
     })
 }
 
-/// Generates and cuts a synthetic fleet.
-pub(crate) fn cut_fleet(
-    input: &SyntheticInput,
-    position: usize,
-    schema: &Schema,
-    steps: Steps,
-) -> Result<Cut, TrainingError> {
-    let mut series: Vec<Series> = argus_generate::generate(&input.fleet)?
-        .map(|server| server.series)
-        .collect();
-    series.retain(|series| !series.times_ms.is_empty());
-    let (first, end) = span(&series);
-    let source = Source {
-        name: "synthetic".to_owned(),
-        share: input.share,
-    };
-    let (learned, watched) = cut(&series, position, (first, end), steps);
-    let facts = SourceFacts {
-        learned_until: rfc3339(watched_from(first, end)),
-        seed: Some(input.fleet.seed),
-        ..facts(&source, &series, schema, first, end)
-    };
-    Ok(Cut {
-        source,
-        learned,
-        watched,
-        scored: None,
-        facts,
-    })
-}
-
-/// What is learned from, and the windows that the run is watched on: their futures lie after all that is learned.
-fn cut(
-    series: &[Series],
-    position: usize,
-    (first, end): (i64, i64),
-    steps: Steps,
-) -> (Vec<Track>, Vec<ValidationWindow>) {
-    let watched_from = watched_from(first, end);
-    let all = |until: i64| {
-        series
-            .iter()
-            .flat_map(move |series| tracks(series, steps.secs, first, until))
-    };
-    let step_ms = i64::from(steps.secs) * 1_000;
-    let mut candidates = Vec::new();
-    for track in all(end).map(Arc::new) {
-        let start = (watched_from - track.first_bin_ms)
-            .div_euclid(step_ms)
-            .max(LEAST_STEPS as i64) as usize;
-        let origins = start..track.len().saturating_sub(steps.horizon);
-        candidates.extend(
-            origins
-                .filter(|bin| track.is_observed(*bin))
-                .map(|bin| (Arc::clone(&track), bin)),
-        );
+/// Cuts a synthetic fleet.
+pub(crate) fn cut_fleet(input: &SyntheticInput, index: &SourceIndex, schema: &Schema) -> Cut {
+    let cut = cut(index, input.share, index.last_ms + 1, schema);
+    Cut {
+        facts: SourceFacts {
+            seed: Some(input.fleet.seed),
+            ..cut.facts
+        },
+        ..cut
     }
-    let stride = candidates.len().div_ceil(WATCHED_WINDOWS).max(1);
-    let window = |(track, origin)| ValidationWindow {
-        source: position,
-        track,
-        origin,
-    };
-    (
-        all(watched_from).collect(),
-        candidates.into_iter().step_by(stride).map(window).collect(),
-    )
+}
+
+fn cut(index: &SourceIndex, share: f64, end: i64, schema: &Schema) -> Cut {
+    // The newest part of what lies before `end` is held out to watch the run.
+    let learned_until_ms = end - part(end - index.first_ms, WATCHED_SHARE);
+    let observed = schema.metrics.iter().zip(&index.observed);
+    Cut {
+        source: Source {
+            name: index.name.clone(),
+            share,
+        },
+        learned_until_ms,
+        watched_until_ms: end,
+        scored: None,
+        facts: SourceFacts {
+            name: index.name.clone(),
+            share,
+            servers: index.servers.len(),
+            rows: index.rows,
+            metrics: observed
+                .filter(|(_, observed)| **observed)
+                .map(|(metric, _)| metric.name.clone())
+                .collect(),
+            from: rfc3339(index.first_ms),
+            until: rfc3339(index.last_ms),
+            learned_until: rfc3339(learned_until_ms),
+            validation_start: None,
+            seed: None,
+        },
+    }
+}
+
+impl Cut {
+    /// Time (exclusive) up to which rows are learned from, ms since the epoch.
+    pub(crate) fn learned_until_ms(&self) -> i64 {
+        self.learned_until_ms
+    }
+
+    /// Time (exclusive) up to which the run is watched, ms since the epoch.
+    pub(crate) fn watched_until_ms(&self) -> i64 {
+        self.watched_until_ms
+    }
+
+    /// The windows that the run is watched on: their whole futures lie after all that is learned and before all that
+    /// is scored.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub(crate) fn watched(
+        &self,
+        spool: &Spool,
+        position: usize,
+        steps: Steps,
+    ) -> Result<Vec<WindowRef>, TrainingError> {
+        let index = &spool.sources()[position];
+        let (from, to) = (
+            self.learned_until_ms.div_euclid(steps.ms()),
+            self.watched_until_ms.div_euclid(steps.ms()),
+        );
+        // Bins of each track from which a window may start, as (track, first, end).
+        let candidates: Vec<(usize, usize, usize)> = (index.tracks.iter().enumerate())
+            .filter_map(|(number, track)| {
+                let bin = |bin: i64| usize::try_from(bin - track.first_bin).unwrap_or(0);
+                let first = bin(from).max(LEAST_STEPS);
+                let end = bin(to).min(track.bins).saturating_sub(steps.horizon);
+                (first < end).then_some((number, first, end))
+            })
+            .collect();
+        let total: usize = candidates.iter().map(|(_, first, end)| end - first).sum();
+        let stride = total.div_ceil(WATCHED_WINDOWS).max(1);
+        let mut windows = Vec::new();
+        let mut passed = 0_usize;
+        for (number, first, end) in candidates {
+            let here = end - first;
+            let mut next = passed.div_ceil(stride) * stride - passed;
+            while next < here {
+                // The first bin with data from there on, but not beyond the next candidate.
+                let bins = first + next..(first + next + stride).min(end);
+                let start = bins.start;
+                let track = spool.read(position, number, bins)?;
+                if let Some(bin) = (0..track.len()).find(|bin| track.is_observed(*bin)) {
+                    windows.push(WindowRef {
+                        source: position,
+                        track: number,
+                        origin: start + bin,
+                    });
+                }
+                next += stride;
+            }
+            passed += here;
+        }
+        Ok(windows)
+    }
 }
 
 /// Origins with a whole horizon after them, staggered from server to server.
-fn origins(series: &[Series], from_ms: i64, end_ms: i64, steps: Steps) -> Vec<Origin> {
-    let step_ms = i64::from(steps.secs) * 1_000;
+fn origins(index: &SourceIndex, from_ms: i64, end_ms: i64, steps: Steps) -> Vec<Origin> {
+    let step_ms = steps.ms();
     let stride = (SCORED_EVERY_HOURS * 3_600_000).div_euclid(step_ms).max(1) * step_ms;
     let last = end_ms - steps.horizon as i64 * step_ms;
     let mut all = Vec::new();
-    for (index, series) in series.iter().enumerate() {
+    for (number, server) in index.servers.iter().enumerate() {
         let start =
-            (from_ms.div_euclid(step_ms) + 1 + (index as i64 * 5) % (stride / step_ms).max(1))
+            (from_ms.div_euclid(step_ms) + 1 + (number as i64 * 5) % (stride / step_ms).max(1))
                 * step_ms;
         let times = (0..)
             .map(|n| start + n * stride)
             .take_while(|time| *time < last);
         all.extend(times.map(|origin_ms| Origin {
-            server: series.name.clone(),
+            server: server.name.clone(),
             origin_ms,
         }));
     }
     all
 }
 
-/// First time and the end (exclusive) of all rows.
-fn span(series: &[Series]) -> (i64, i64) {
-    let first = series
-        .iter()
-        .filter_map(|series| series.times_ms.first())
-        .min();
-    let last = series
-        .iter()
-        .filter_map(|series| series.times_ms.last())
-        .max();
-    (first.copied().unwrap_or(0), last.map_or(0, |last| last + 1))
-}
-
-/// The newest part of what lies before `end` is held out to watch the run.
-fn watched_from(first: i64, end: i64) -> i64 {
-    end - part(end - first, WATCHED_SHARE)
-}
-
 fn part(span_ms: i64, share: f64) -> i64 {
     (span_ms as f64 * share) as i64
-}
-
-fn facts(source: &Source, series: &[Series], schema: &Schema, first: i64, end: i64) -> SourceFacts {
-    let observed = |metric: &usize| {
-        series
-            .iter()
-            .any(|series| series.values[*metric].iter().any(|v| !v.is_nan()))
-    };
-    let metrics = (0..schema.metrics.len()).filter(observed);
-    SourceFacts {
-        name: source.name.clone(),
-        share: source.share,
-        servers: series.len(),
-        rows: series.iter().map(|series| series.times_ms.len()).sum(),
-        metrics: metrics
-            .map(|metric| schema.metrics[metric].name.clone())
-            .collect(),
-        from: rfc3339(first),
-        until: rfc3339(end - 1),
-        learned_until: rfc3339(end),
-        validation_start: None,
-        seed: None,
-    }
 }
 
 pub(crate) fn rfc3339(time_ms: i64) -> String {

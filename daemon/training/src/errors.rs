@@ -51,4 +51,51 @@ pub enum TrainingError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A source has no row at all.
+    #[error("`{0}` has no row")]
+    NoRows(String),
+    /// More rows in one bin than fit into memory.
+    #[error(
+        "server `{server}` has {rows} rows within {step_secs} s, more than the memory for data holds; raise it"
+    )]
+    TooDense {
+        /// The server.
+        server: String,
+        /// Its rows in the bin.
+        rows: u64,
+        /// Length of the bin.
+        step_secs: u32,
+    },
+    /// The bins of a run are not as long as its index says.
+    #[error("`{}` is damaged; remove it", path.display())]
+    Spool {
+        /// The file.
+        path: std::path::PathBuf,
+    },
+    /// The folder of the run is in use.
+    #[error("another training run works in `{}`; give this one another folder", dir.display())]
+    InUse {
+        /// The folder.
+        dir: std::path::PathBuf,
+    },
+    /// The folder holds another run.
+    #[error(
+        "`{}` holds an unfinished run that this one cannot go on with: {source}. Repeat its options and data to finish \
+         it, ask for a restart to discard it, or give this run another folder",
+        dir.display()
+    )]
+    OtherRun {
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// What differs.
+        source: argus_tft::train::CheckpointError,
+    },
+}
+
+impl TrainingError {
+    /// For `map_err`: a refusal of the system about a path.
+    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
 }

@@ -1,94 +1,121 @@
-//! Forecasts of listed origins, batch by batch.
-
-use std::collections::BTreeMap;
+//! Forecasts of listed origins, batch by batch, from the windows that serving would take.
 
 use argus_tft::train::{LEAST_STEPS, Track};
-use argus_tft::{Model, PredictError, Window};
-use argus_trace::{Origin, Series};
+use argus_tft::{Model, Window};
+use argus_trace::Origin;
 
-use crate::tracks::tracks;
+use crate::TrainingError;
+use crate::spool::Spool;
 
 /// Windows per call of the model: enough for all its threads, and little memory.
 const BATCH: usize = 128;
 
 /// A forecast, and what came true.
 #[derive(Debug)]
-pub struct OriginForecast<'a> {
-    /// From where.
-    pub origin: &'a Origin,
+pub(crate) struct OriginForecast<'a> {
     /// One entry per metric: quantiles `[step][level]` in the metric's unit; `None` where the context had nothing.
-    pub metrics: &'a [Option<Box<[f32]>>],
-    /// The server's bins; what lies after the origin was not shown to the model.
-    pub track: &'a Track,
+    pub(crate) metrics: &'a [Option<Box<[f32]>>],
+    /// The server's bins from the first of the context to the end of the horizon; what lies after the origin was not
+    /// shown to the model.
+    pub(crate) track: &'a Track,
     /// Bin of the origin in the track.
-    pub bin: usize,
+    pub(crate) bin: usize,
 }
 
-/// Forecasts each origin for which the series have at least a dozen bins of context, and hands the answers to `visit`
-/// in the order of the origins. Returns how many origins had too little context.
+/// Forecasts each origin for which a source has at least a dozen observed bins of context, and hands the answers to
+/// `visit` in the order of the origins. Returns how many origins had too little context.
 ///
 /// # Errors
-/// When the model fails.
-pub fn forecast_origins(
+/// When the rows cannot be read or the model fails.
+pub(crate) fn forecast_origins(
     model: &Model,
-    series: &[Series],
+    spool: &Spool,
+    source: usize,
     origins: &[Origin],
     mut visit: impl FnMut(&OriginForecast<'_>),
-) -> Result<usize, PredictError> {
-    let step_secs = model.config().step_secs;
-    let by_name: BTreeMap<&str, Vec<Track>> = (series.iter())
-        .map(|series| {
-            (
-                series.name.as_str(),
-                tracks(series, step_secs, i64::MIN, i64::MAX),
-            )
-        })
-        .collect();
-    let place = |origin: &Origin| {
-        let step_ms = i64::from(step_secs) * 1_000;
-        by_name
-            .get(origin.server.as_str())?
+) -> Result<usize, TrainingError> {
+    let mut left_out = 0;
+    for origins in origins.chunks(BATCH) {
+        let mut placed = Vec::with_capacity(origins.len());
+        for origin in origins {
+            match surroundings(model, spool, source, origin)? {
+                Some((track, bin)) => placed.push((origin, track, bin)),
+                None => left_out += 1,
+            }
+        }
+        let windows: Vec<Window<'_>> = placed
             .iter()
-            .find_map(|track| {
-                let bin =
-                    usize::try_from((origin.origin_ms - track.first_bin_ms).div_euclid(step_ms))
-                        .ok()?;
-                (bin + 1 >= LEAST_STEPS && bin < track.len()).then_some((track, bin))
-            })
-    };
-    let placed: Vec<(&Origin, &Track, usize)> = origins
-        .iter()
-        .filter_map(|origin| place(origin).map(|(track, bin)| (origin, track, bin)))
-        .collect();
-    for batch in placed.chunks(BATCH) {
-        let windows: Vec<Window<'_>> = batch
-            .iter()
-            .map(|(_, track, bin)| window(model, track, *bin))
+            .map(|(origin, track, bin)| window(spool.step_secs(), &origin.server, track, *bin))
             .collect();
-        for ((origin, track, bin), prediction) in batch.iter().zip(model.predict(&windows)?) {
+        if windows.is_empty() {
+            continue;
+        }
+        for ((_, track, bin), prediction) in placed.iter().zip(model.predict(&windows)?) {
             visit(&OriginForecast {
-                origin,
                 metrics: &prediction.metrics,
                 track,
                 bin: *bin,
             });
         }
     }
-    Ok(origins.len() - placed.len())
+    Ok(left_out)
 }
 
-fn window<'a>(model: &Model, track: &'a Track, bin: usize) -> Window<'a> {
-    let from = (bin + 1).saturating_sub(model.config().context_steps());
-    let step_secs = model.config().step_secs;
+/// The bins around an origin and the origin's place among them; `None` where too few of those before were observed.
+fn surroundings(
+    model: &Model,
+    spool: &Spool,
+    source: usize,
+    origin: &Origin,
+) -> Result<Option<(Track, usize)>, TrainingError> {
+    let index = &spool.sources()[source];
+    let step_ms = i64::from(spool.step_secs()) * 1_000;
+    let last = origin.origin_ms.div_euclid(step_ms);
+    let tracks = index.tracks_of(&origin.server);
+    let Some(number) = tracks
+        .rev()
+        .find(|track| index.tracks[*track].first_bin <= last)
+    else {
+        return Ok(None);
+    };
+    let track = index.tracks[number];
+    let place = |bin: i64| {
+        usize::try_from(bin - track.first_bin)
+            .unwrap_or(0)
+            .min(track.bins)
+    };
+    let from = place(last + 1 - model.config().context_steps() as i64);
+    let to = place(last + 1 + model.config().horizon() as i64);
+    let mut read = spool.read(source, number, from..to)?;
+    // The context begins with the first bin that holds anything, and goes on to the origin even if the server does not.
+    let Some(first) = (0..read.len()).find(|bin| read.is_observed(*bin)) else {
+        return Ok(None);
+    };
+    let bin = last - (track.first_bin + from as i64);
+    let Some(bin) = usize::try_from(bin).ok().filter(|bin| first <= *bin) else {
+        return Ok(None);
+    };
+    if bin >= read.len() {
+        read.values
+            .iter_mut()
+            .for_each(|values| values.resize(bin + 1, f32::NAN));
+        read.status.resize(bin + 1, 0);
+    }
+    let read = read.slice(first..read.len(), spool.step_secs());
+    let bin = bin - first;
+    let observed = (0..=bin).filter(|bin| read.is_observed(*bin)).count();
+    Ok((observed >= LEAST_STEPS).then_some((read, bin)))
+}
+
+fn window<'a>(step_secs: u32, server: &'a str, track: &'a Track, bin: usize) -> Window<'a> {
     Window {
+        entity: server,
         end_bin_ms: track.first_bin_ms + bin as i64 * i64::from(step_secs) * 1_000,
         step_secs,
-        values: track
-            .values
-            .iter()
-            .map(|values| &values[from..=bin])
+        values: (track.values.iter())
+            .map(|values| &values[..=bin])
             .collect(),
-        status: &track.status[from..=bin],
+        status: &track.status[..=bin],
         profile: &track.profile,
     }
 }

@@ -5,17 +5,21 @@
 //! lack; it is never part of a score. The result is a model directory whose `training.json` tells data, options,
 //! losses and scores.
 
+mod corpus;
 mod data;
 mod errors;
 mod forecast;
+mod record;
 mod request;
 mod score;
-mod tracks;
+mod speed;
+mod spool;
+mod workplace;
 
 pub use errors::TrainingError;
-pub use forecast::{OriginForecast, forecast_origins};
-pub use request::{Outcome, SyntheticInput, TraceInput, TrainRequest, train};
+pub use request::{Observer, Outcome, Stage, SyntheticInput, TraceInput, TrainRequest, train};
 pub use score::{MetricScore, Scores};
+pub use speed::{TrainingSpeed, measure_speed};
 
 use argus_schema::Schema;
 use argus_tft::{MetricRef, SchemaRef};

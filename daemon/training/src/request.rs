@@ -2,20 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use argus_generate::FleetSpec;
-use argus_schema::Schema;
-use argus_tft::train::{self, MemoryCorpus, Roughening, TrainOptions, TrainReport, Watch};
-use argus_tft::{Device, Model, ModelConfig, ModelOptions};
+use argus_schema::{ProfileRules, Schema};
+use argus_tft::train::{
+    self, Checkpoint, CheckpointError, Corpus, Job, Progress, Start, TrainError, TrainOptions,
+    TrainReport, Trained, Watch,
+};
+use argus_tft::{Device, Model, ModelConfig, ModelFiles, ModelOptions, SaveError};
 use serde_json::{Value, json};
 
-use crate::data::{Cut, Steps, cut_fleet, cut_trace, rfc3339};
+use crate::corpus::SpoolCorpus;
+use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
+use crate::forecast::forecast_origins;
+use crate::record::record;
 use crate::score::Scorer;
-use crate::{Scores, TrainingError, forecast_origins, schema_ref};
-
-/// Windows that start within this time of each other are one chunk of the corpus.
-const CHUNK_SECS: u32 = 7_200;
+use crate::spool::{Making, RowsFrom, Spool};
+use crate::workplace::Workplace;
+use crate::{Scores, TrainingError, schema_ref};
 
 /// What to train, on what, and where to put it.
 #[derive(Debug, Clone)]
@@ -24,16 +31,26 @@ pub struct TrainRequest {
     pub traces: Vec<TraceInput>,
     /// A fleet to fill in what the traces lack.
     pub synthetic: Option<SyntheticInput>,
-    /// Sizes of the network.
+    /// Profiles of servers whose rows name none; those of serving.
+    pub profiles: ProfileRules,
+    /// Sizes of the network; not used where `from` is given.
     pub model: ModelOptions,
-    /// Pace and seeds.
+    /// A model directory to go on from: its sizes, encoders and normalisers are kept.
+    pub from: Option<PathBuf>,
+    /// Pace, seeds and memory.
     pub train: TrainOptions,
+    /// Where the network runs.
+    pub device: Device,
     /// Where the model directory appears, as `<name>_YYYYMMDD_HHMMSS`.
     pub output: PathBuf,
     /// First part of its name.
     pub name: String,
-    /// Second part of its name: milliseconds since the Unix epoch, UTC.
+    /// Second part of its name: milliseconds since the Unix epoch, UTC. A resumed run keeps the one it began with.
     pub created_ms: i64,
+    /// Folder in which the run lives until its model is written. A run that was cut off there goes on.
+    pub work_dir: PathBuf,
+    /// Discards what the folder holds.
+    pub restart: bool,
 }
 
 /// A trace to learn from.
@@ -41,7 +58,7 @@ pub struct TrainRequest {
 pub struct TraceInput {
     /// What reports call it, usually the file's name without its ending.
     pub name: String,
-    /// The Parquet file.
+    /// A Parquet file, or a folder of them.
     pub path: PathBuf,
     /// Rows from here on are kept from training and scored; without it, those of the last 15 % of the span.
     pub validation_start_ms: Option<i64>,
@@ -71,93 +88,124 @@ pub struct Outcome {
     pub scores: BTreeMap<String, Scores>,
 }
 
+/// Where a command is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stage<'a> {
+    /// The inputs are being read, so many rows of so many.
+    Reading {
+        /// Rows read.
+        rows: u64,
+        /// Rows in all files.
+        rows_total: u64,
+    },
+    /// The network learns; told after each step.
+    Training(&'a Progress),
+    /// The finished model is scored on a trace.
+    Scoring {
+        /// Its name.
+        trace: &'a str,
+    },
+}
+
+/// What [`train`] asks of its caller while it works.
+pub struct Observer<'a> {
+    /// Told where the command is. [`ControlFlow::Break`] after a step ends it without a model; it can be resumed.
+    pub tell: &'a mut dyn FnMut(Stage<'_>) -> ControlFlow<()>,
+    /// Time since any fixed moment.
+    pub now: &'a dyn Fn() -> Duration,
+}
+
 /// Trains a model, scores it on the validation parts and writes its directory. Blocking, and long.
 ///
+/// Whatever ends the process, the same request goes on from its last checkpoint, and ends with the same weights.
 /// libtorch's own thread pool is set to one thread: work is spread over [`TrainOptions::threads`] instead.
 ///
 /// # Errors
-/// When an input cannot be read or has nothing to learn from, the run ends without a model, or the directory cannot be
-/// written.
+/// When an input cannot be read or has nothing to learn from, the work folder is taken or holds another run, the run
+/// ends without a model, or the directory cannot be written.
 pub fn train(
     request: &TrainRequest,
     schema: &Schema,
-    watch: &mut Watch<'_>,
+    observer: &mut Observer<'_>,
 ) -> Result<Outcome, TrainingError> {
     train::single_threaded_torch();
-    let steps = Steps {
-        secs: request.model.step_secs,
-        horizon: request.model.decoder_steps as usize,
-    };
-    let cuts = cuts(request, schema, steps)?;
-    let (mut data, mut watched, mut scored, mut facts) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for cut in cuts {
-        scored.extend(cut.scored.map(|scored| (cut.source.name.clone(), scored)));
-        data.push((cut.source, cut.learned));
-        watched.extend(cut.watched);
-        facts.push(cut.facts);
-    }
-    let corpus = MemoryCorpus::new(
-        steps.secs,
-        request.model.encoder_steps as usize,
-        CHUNK_SECS,
-        data,
-    );
-    let config = model_config(schema, &request.model);
-    let trained = train::run(
-        &config,
-        &request.train,
-        &corpus,
-        &watched,
-        Device::best(),
-        watch,
+    check_names(request)?;
+    let place = Workplace::take(
+        &request.work_dir,
+        &request.name,
+        request.created_ms,
+        request.restart,
     )?;
-
-    let dir = request
-        .output
-        .join(directory_name(&request.name, request.created_ms));
-    let write = |dir: &Path, record: &Value| {
-        let calibration = json!({ "kind": "identity" });
-        argus_tft::write(
+    let from = match &request.from {
+        Some(dir) => Some(ModelFiles::read(
             dir,
-            &trained.config,
-            &trained.network,
-            &trained.state,
-            record,
-            &calibration,
-        )
+            Some(&schema_ref(schema)),
+            request.device,
+        )?),
+        None => None,
     };
-    fs::create_dir_all(&request.output).map_err(|source| TrainingError::Io {
-        path: request.output.clone(),
-        source,
-    })?;
-    // Scored from files, through the code that serves it; only then does it appear under its name.
-    let draft = request.output.join(format!(
-        ".{}.unscored",
-        directory_name(&request.name, request.created_ms)
-    ));
-    if draft.exists() {
-        remove(&draft)?;
+    let config = match &from {
+        Some(files) => files.config.clone(),
+        None => model_config(schema, &request.model),
+    };
+    let steps = Steps {
+        secs: config.step_secs,
+        horizon: config.horizon(),
+    };
+    let spool = open_spool(request, schema, steps, &place, observer)?;
+    let cuts = cuts(request, schema, steps, &spool)?;
+    let mut watched = Vec::new();
+    for (position, cut) in cuts.iter().enumerate() {
+        watched.extend(cut.watched(&spool, position, steps)?);
     }
-    write(&draft, &Value::Null)?;
-    let scores = Model::open(&draft, &schema_ref(schema), Device::best())
-        .map_err(TrainingError::from)
-        .and_then(|model| {
-            let score = |(name, scored): (String, crate::data::Scored)| {
-                let mut scorer = Scorer::new(schema, model.quantile_levels(), steps.secs);
-                forecast_origins(&model, &scored.series, &scored.origins, |forecast| {
-                    scorer.add(forecast)
-                })?;
-                Ok((name, scorer.finish()))
-            };
-            scored
-                .into_iter()
-                .map(score)
-                .collect::<Result<BTreeMap<_, _>, TrainingError>>()
-        });
-    remove(&draft)?;
-    let scores = scores?;
-    write(&dir, &record(request, &facts, &trained.report, &scores)?)?;
+    let sources = cuts
+        .iter()
+        .map(|cut| (cut.source.clone(), cut.learned_until_ms()));
+    let corpus = SpoolCorpus::new(&spool, sources.collect());
+    let identity = identity(&spool, &corpus, &cuts);
+    let checkpoint = place.checkpoint();
+    let job = Job {
+        config: &config,
+        options: &request.train,
+        corpus: &corpus,
+        validation: &watched,
+        device: request.device,
+        start: from.as_ref().map(|files| Start {
+            network: &files.network,
+            normaliser: &files.normaliser,
+        }),
+        checkpoint: Some(Checkpoint {
+            path: &checkpoint,
+            identity: &identity,
+        }),
+    };
+    let mut progress = |progress: &Progress| (observer.tell)(Stage::Training(progress));
+    let mut watch = Watch {
+        progress: &mut progress,
+        now: observer.now,
+    };
+    let trained = train::run(&job, &mut watch).map_err(|error| match error {
+        TrainError::Checkpoint(source @ CheckpointError::OtherRun { .. }) => {
+            TrainingError::OtherRun {
+                dir: place.dir().to_owned(),
+                source,
+            }
+        }
+        error => error.into(),
+    })?;
+
+    let name = directory_name(&request.name, place.created_ms());
+    let scores = score(request, schema, &spool, &cuts, &trained, &name, observer)?;
+    let dir = request.output.join(&name);
+    let facts: Vec<_> = cuts.iter().map(|cut| &cut.facts).collect();
+    let from = from.map(|files| files.weights_sha256);
+    let record = record(request, &facts, from, place.created_ms(), &trained, &scores)?;
+    match write(&dir, &trained, &record) {
+        // Killed after this very model was written.
+        Err(SaveError::Exists(_)) if is_written(&dir, &trained)? => {}
+        written => written?,
+    }
+    place.clear()?;
     Ok(Outcome {
         dir,
         report: trained.report,
@@ -165,22 +213,128 @@ pub fn train(
     })
 }
 
-fn cuts(request: &TrainRequest, schema: &Schema, steps: Steps) -> Result<Vec<Cut>, TrainingError> {
+fn check_names(request: &TrainRequest) -> Result<(), TrainingError> {
     let mut names = BTreeSet::new();
-    let mut cuts = Vec::new();
     for input in &request.traces {
-        if input.name == "synthetic" || !names.insert(&input.name) {
+        if input.name == SYNTHETIC || !names.insert(&input.name) {
             return Err(TrainingError::SameName(input.name.clone()));
         }
-        cuts.push(cut_trace(input, cuts.len(), schema, steps)?);
     }
-    if let Some(input) = &request.synthetic {
-        cuts.push(cut_fleet(input, cuts.len(), schema, steps)?);
-    }
-    if cuts.is_empty() {
+    if names.is_empty() && request.synthetic.is_none() {
         return Err(TrainingError::NoInput);
     }
+    Ok(())
+}
+
+fn open_spool(
+    request: &TrainRequest,
+    schema: &Schema,
+    steps: Steps,
+    place: &Workplace,
+    observer: &mut Observer<'_>,
+) -> Result<Spool, TrainingError> {
+    let traces = request
+        .traces
+        .iter()
+        .map(|input| (input.name.as_str(), RowsFrom::Files(&input.path)));
+    let fleet = request
+        .synthetic
+        .iter()
+        .map(|input| (SYNTHETIC, RowsFrom::Fleet(&input.fleet)));
+    let sources: Vec<_> = traces.chain(fleet).collect();
+    let making = Making {
+        schema,
+        profiles: &request.profiles,
+        step_secs: steps.secs,
+        memory_bytes: request.train.memory_mb << 20,
+    };
+    // Reading cannot be stopped half-way; a process that is told to end simply ends.
+    let mut tell = |rows, rows_total| {
+        let _ = (observer.tell)(Stage::Reading { rows, rows_total });
+    };
+    Spool::open_or_make(&place.spool(), &sources, &making, &mut tell)
+}
+
+/// The sources in the order of the spool's.
+fn cuts(
+    request: &TrainRequest,
+    schema: &Schema,
+    steps: Steps,
+    spool: &Spool,
+) -> Result<Vec<Cut>, TrainingError> {
+    let mut cuts = Vec::new();
+    for (input, index) in request.traces.iter().zip(spool.sources()) {
+        cuts.push(cut_trace(input, index, schema, steps)?);
+    }
+    if let (Some(input), Some(index)) = (&request.synthetic, spool.sources().last()) {
+        cuts.push(cut_fleet(input, index, schema));
+    }
     Ok(cuts)
+}
+
+/// What a checkpoint must agree with, beside the options: the data and how they are cut.
+fn identity(spool: &Spool, corpus: &SpoolCorpus<'_>, cuts: &[Cut]) -> Value {
+    let sources = corpus.sources().iter().zip(cuts).map(|(source, cut)| {
+        json!({
+            "name": source.name,
+            "share": source.share,
+            "learned_until_ms": cut.learned_until_ms(),
+            "watched_until_ms": cut.watched_until_ms(),
+        })
+    });
+    json!({ "sources": sources.collect::<Vec<_>>(), "sha256": spool.digest() })
+}
+
+/// Scores the model from files, through the code that serves it; only then does it appear under its name.
+fn score(
+    request: &TrainRequest,
+    schema: &Schema,
+    spool: &Spool,
+    cuts: &[Cut],
+    trained: &Trained,
+    name: &str,
+    observer: &mut Observer<'_>,
+) -> Result<BTreeMap<String, Scores>, TrainingError> {
+    fs::create_dir_all(&request.output).map_err(TrainingError::io(&request.output))?;
+    let draft = request.output.join(format!(".{name}.unscored"));
+    if draft.exists() {
+        remove(&draft)?;
+    }
+    write(&draft, trained, &Value::Null)?;
+    let model = Model::open(&draft, &schema_ref(schema), request.device);
+    remove(&draft)?;
+    let model = model?;
+    let mut scores = BTreeMap::new();
+    for (position, cut) in cuts.iter().enumerate() {
+        let Some(origins) = &cut.scored else { continue };
+        let name = &cut.source.name;
+        let _ = (observer.tell)(Stage::Scoring { trace: name });
+        let mut scorer = Scorer::new(schema, model.quantile_levels(), spool.step_secs());
+        forecast_origins(&model, spool, position, origins, |forecast| {
+            scorer.add(forecast)
+        })?;
+        scores.insert(name.clone(), scorer.finish());
+    }
+    Ok(scores)
+}
+
+fn write(dir: &Path, trained: &Trained, record: &Value) -> Result<(), SaveError> {
+    let calibration = json!({ "kind": "identity" });
+    argus_tft::write(
+        dir,
+        &trained.config,
+        &trained.network,
+        &trained.state,
+        record,
+        &calibration,
+    )
+}
+
+/// Whether a directory holds these weights.
+fn is_written(dir: &Path, trained: &Trained) -> Result<bool, TrainingError> {
+    let path = dir.join(argus_tft::WEIGHTS_FILE);
+    let found = fs::read(&path).map_err(TrainingError::io(&path))?;
+    Ok(found == argus_tft::encode_weights(&trained.network, &trained.state)?)
 }
 
 /// The schema's usual model. A lag as long as the context is known for every future step and for no past one, so the
@@ -211,53 +365,5 @@ fn directory_name(name: &str, created_ms: i64) -> String {
 }
 
 fn remove(dir: &Path) -> Result<(), TrainingError> {
-    fs::remove_dir_all(dir).map_err(|source| TrainingError::Io {
-        path: dir.to_owned(),
-        source,
-    })
-}
-
-fn record(
-    request: &TrainRequest,
-    facts: &[crate::data::SourceFacts],
-    report: &TrainReport,
-    scores: &BTreeMap<String, Scores>,
-) -> Result<Value, TrainingError> {
-    let TrainOptions { roughening, .. } = request.train;
-    let Roughening {
-        shorten,
-        drop_metrics,
-        gaps,
-        drop_status,
-        drop_profile,
-    } = roughening;
-    let options = &request.train;
-    Ok(json!({
-        "format_version": 1,
-        "created": rfc3339(request.created_ms),
-        "versions": { "argus": env!("CARGO_PKG_VERSION"), "network": "tft" },
-        "seed": options.seed,
-        "data": serde_json::to_value(facts)?,
-        "options": {
-            "max_steps": options.max_steps,
-            "batch_windows": options.batch_windows,
-            "chunk_windows": options.chunk_windows,
-            "threads": options.threads,
-            "learning_rate": options.learning_rate,
-            "weight_decay": options.weight_decay,
-            "clip_norm": options.clip_norm,
-            "average_keep": options.average_keep,
-            "epoch_share": options.epoch_share,
-            "chunk_secs": CHUNK_SECS,
-            "roughening": {
-                "shorten": shorten,
-                "drop_metrics": drop_metrics,
-                "gaps": gaps,
-                "drop_status": drop_status,
-                "drop_profile": drop_profile,
-            },
-        },
-        "run": serde_json::to_value(report)?,
-        "scores": serde_json::to_value(scores)?,
-    }))
+    fs::remove_dir_all(dir).map_err(TrainingError::io(dir))
 }

@@ -3,14 +3,10 @@
 use std::collections::BTreeMap;
 
 use argus_schema::Schema;
+use argus_score::{QuantileSums, nearest_levels};
 use serde::{Deserialize, Serialize};
 
 use crate::forecast::OriginForecast;
-
-/// Quantile levels that scores are made of.
-const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
-/// Ties count as inside.
-const TIE: f64 = 1e-6;
 
 /// Scores of one metric over all servers, origins and steps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -33,7 +29,7 @@ pub type Scores = BTreeMap<String, MetricScore>;
 /// Adds forecasts up.
 pub(crate) struct Scorer<'a> {
     schema: &'a Schema,
-    /// Position of each of [`LEVELS`] among the model's quantiles.
+    /// Position of p10, p50 and p90 among the model's quantiles.
     columns: [usize; 3],
     levels: usize,
     day_steps: usize,
@@ -42,26 +38,16 @@ pub(crate) struct Scorer<'a> {
 
 #[derive(Clone, Default)]
 struct Sums {
-    values: u64,
-    pinball: f64,
-    naive_pinball: f64,
-    size: f64,
-    inside: u64,
-    error: f64,
+    model: QuantileSums,
+    naive: QuantileSums,
 }
 
 impl<'a> Scorer<'a> {
     /// `levels` are the model's quantile levels; the nearest ones are scored.
     pub(crate) fn new(schema: &'a Schema, levels: &[f64], step_secs: u32) -> Self {
-        let nearest = |wanted: f64| {
-            let distance = |index: &usize| (levels[*index] - wanted).abs();
-            (0..levels.len())
-                .min_by(|left, right| distance(left).total_cmp(&distance(right)))
-                .unwrap_or(0)
-        };
         Self {
             schema,
-            columns: LEVELS.map(nearest),
+            columns: nearest_levels(levels),
             levels: levels.len(),
             day_steps: (86_400 / step_secs.max(1)) as usize,
             sums: vec![Sums::default(); schema.metrics.len()],
@@ -99,11 +85,10 @@ impl<'a> Scorer<'a> {
                     .copied()
                     .filter(|value| !value.is_nan())
                     .unwrap_or(last);
-                sums.add(
-                    f64::from(value),
-                    self.columns.map(|column| f64::from(row[column])),
-                    f64::from(naive),
-                );
+                let value = f64::from(value);
+                sums.model
+                    .add(value, self.columns.map(|column| f64::from(row[column])));
+                sums.naive.add_point(value, f64::from(naive));
             }
         }
     }
@@ -114,62 +99,28 @@ impl<'a> Scorer<'a> {
             .metrics
             .iter()
             .zip(self.sums)
-            .filter(|(_, sums)| sums.values > 0);
-        scored
-            .map(|(metric, sums)| (metric.name.clone(), sums.score()))
-            .collect()
+            .filter_map(|(metric, sums)| Some((metric.name.clone(), sums.score()?)));
+        scored.collect()
     }
 }
 
 impl Sums {
-    fn add(&mut self, value: f64, quantiles: [f64; 3], naive: f64) {
-        let pinball = |level: f64, quantile: f64| {
-            let error = value - quantile;
-            (level * error).max((level - 1.0) * error)
-        };
-        let total = |quantiles: [f64; 3]| -> f64 {
-            LEVELS
-                .into_iter()
-                .zip(quantiles)
-                .map(|(l, q)| pinball(l, q))
-                .sum()
-        };
-        self.values += 1;
-        self.pinball += total(quantiles);
-        self.naive_pinball += total([naive; 3]);
-        self.size += value.abs();
-        self.error += (value - quantiles[1]).abs();
-        self.inside += u64::from(value >= quantiles[0] - TIE && value <= quantiles[2] + TIE);
+    fn score(&self) -> Option<MetricScore> {
+        let (model, naive) = (self.model.score()?, self.naive.score()?);
+        Some(MetricScore {
+            values: model.values,
+            wql: model.wql,
+            seasonal_naive_wql: naive.wql,
+            coverage: model.coverage,
+            mae: model.mae,
+        })
     }
-
-    fn score(&self) -> MetricScore {
-        let count = self.values as f64;
-        // A metric that is 0 throughout has nothing to weigh with; its loss is told as it is.
-        let size = if self.size > 0.0 { self.size } else { 1.0 };
-        let wql = |pinball: f64| round(2.0 * pinball / LEVELS.len() as f64 / size);
-        MetricScore {
-            values: self.values,
-            wql: wql(self.pinball),
-            seasonal_naive_wql: wql(self.naive_pinball),
-            coverage: round(self.inside as f64 / count),
-            mae: round(self.error / count),
-        }
-    }
-}
-
-/// Five significant digits are more than the data supports.
-fn round(value: f64) -> f64 {
-    if value == 0.0 || !value.is_finite() {
-        return 0.0;
-    }
-    let factor = 10f64.powi(4 - value.abs().log10().floor() as i32);
-    (value * factor).round() / factor
 }
 
 #[cfg(test)]
 mod tests {
+    use argus_score::round;
     use argus_tft::train::Track;
-    use argus_trace::Origin;
 
     use super::*;
 
@@ -187,12 +138,7 @@ mod tests {
         };
         let mut metrics: Vec<Option<Box<[f32]>>> = vec![None; schema.metrics.len()];
         metrics[0] = Some([[0.0, 8.0, 16.0, 18.0], [0.0; 4]].concat().into());
-        let origin = Origin {
-            server: "a".to_owned(),
-            origin_ms: 300_000,
-        };
         scorer.add(&OriginForecast {
-            origin: &origin,
             metrics: &metrics,
             track: &track,
             bin: 1,

@@ -7,12 +7,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use argus_generate::{FleetSpec, generate};
-use argus_schema::Schema;
-use argus_tft::train::{Progress, TrainOptions, Watch};
+use argus_schema::{ProfileRules, Schema};
+use argus_tft::train::{Ending, TrainOptions};
 use argus_tft::{Device, Model, ModelOptions};
 use argus_trace::{Series, TraceWriter};
 use argus_training::{
-    Outcome, SyntheticInput, TraceInput, TrainRequest, TrainingError, schema_ref, train,
+    Observer, Outcome, Stage, SyntheticInput, TraceInput, TrainRequest, TrainingError, schema_ref,
+    train,
 };
 
 const START_MS: i64 = 1_704_067_200_000;
@@ -67,23 +68,36 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
             validate_every: 2,
             ..TrainOptions::default()
         },
+        profiles: ProfileRules::default(),
+        from: None,
+        device: Device::Cpu,
         output: dir.join("models"),
         name: "tiny".to_owned(),
         created_ms: START_MS,
+        work_dir: dir.join("models/.tiny.training"),
+        restart: false,
     }
 }
 
 fn run(request: &TrainRequest) -> Result<Outcome, Box<TrainingError>> {
-    let mut go_on = |_: &Progress| ControlFlow::Continue(());
-    train(
-        request,
-        &Schema::server(),
-        &mut Watch {
-            progress: &mut go_on,
-            now: &|| Duration::ZERO,
-        },
-    )
-    .map_err(Box::new)
+    run_until(request, u64::MAX)
+}
+
+/// Stops after some steps, as if the process had ended there.
+fn run_until(request: &TrainRequest, stop_after: u64) -> Result<Outcome, Box<TrainingError>> {
+    let mut tell = |stage: Stage<'_>| match stage {
+        Stage::Training(progress) if progress.step == stop_after => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let mut observer = Observer {
+        tell: &mut tell,
+        now: &|| Duration::ZERO,
+    };
+    train(request, &Schema::server(), &mut observer).map_err(Box::new)
+}
+
+fn weights(outcome: &Outcome) -> Vec<u8> {
+    fs::read(outcome.dir.join("model.safetensors")).unwrap()
 }
 
 #[test]
@@ -97,7 +111,11 @@ fn a_model_directory_tells_data_losses_and_scores() {
         .unwrap()
         .map(|e| e.unwrap().file_name())
         .collect();
-    assert_eq!(left, ["tiny_20240101_000000"], "the draft is gone");
+    assert_eq!(
+        left,
+        ["tiny_20240101_000000"],
+        "draft and work folder are gone"
+    );
 
     let score = outcome.scores["small"]["cpu_user_pct"];
     assert!(
@@ -135,10 +153,7 @@ fn rows_from_the_validation_start_on_change_no_weight() {
         let trace = dir.join("small.parquet");
         write_trace(&trace, change);
         let outcome = run(&request(&dir, &trace)).unwrap();
-        (
-            fs::read(outcome.dir.join("model.safetensors")).unwrap(),
-            outcome.scores,
-        )
+        (weights(&outcome), outcome.scores)
     };
     let spoil = |from_ms: i64| {
         move |series: &mut Series| {
@@ -188,5 +203,148 @@ fn useless_inputs_are_named() {
     check(
         &|request| request.traces[0].path = dir.path().join("absent.parquet"),
         "absent.parquet",
+    );
+}
+
+#[test]
+fn a_run_goes_on_where_it_was_cut_off_and_keeps_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    write_trace(&trace, |_| {});
+    let long = |folder: &str| {
+        let mut request = request(&dir.path().join(folder), &trace);
+        request.train.max_steps = 30;
+        request.train.chunk_secs = 900;
+        request.train.epoch_share = 0.05;
+        request
+    };
+    let whole = run(&long("whole")).unwrap();
+    let mut cut = long("cut");
+    for stop_after in [3, 12, 13, 29] {
+        assert!(run_until(&cut, stop_after).is_err());
+        cut.created_ms += DAY_MS;
+        cut.train.memory_mb = 16;
+    }
+    // Another request in the same place is refused while this one is unfinished.
+    let mut other = cut.clone();
+    other.train.learning_rate = 0.1;
+    let refused = run(&other).expect_err("is another run").to_string();
+    assert!(
+        refused.contains("options.learning_rate: 0.003 -> 0.1"),
+        "{refused}"
+    );
+    let mut changed = cut.clone();
+    changed.traces[0].path = dir.path().join("changed/small.parquet");
+    fs::create_dir(dir.path().join("changed")).unwrap();
+    write_trace(&changed.traces[0].path, |series| series.values[0][0] += 1.0);
+    let refused = run(&changed).expect_err("has other rows").to_string();
+    assert!(refused.contains("data.sha256"), "{refused}");
+
+    let resumed = run(&cut).unwrap();
+    assert!(weights(&resumed) == weights(&whole));
+    assert_eq!(resumed.scores, whole.scores);
+    assert!(
+        resumed.dir.ends_with("tiny_20240101_000000"),
+        "named after its first start"
+    );
+    assert_eq!(resumed.report.ending, Ending::Complete);
+}
+
+#[test]
+fn files_may_be_cut_up_in_any_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    write_trace(&trace, |_| {});
+    let whole = run(&request(&dir.path().join("whole"), &trace)).unwrap();
+
+    // The same rows as one file per day, with doubles of every twentieth row in the older files: as files are read
+    // the last first, the newer ones count.
+    let parts = dir.path().join("small");
+    for day in 0..4 {
+        let folder = parts.join(format!("day={day}"));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(format!("part-{day}.parquet"));
+        let mut writer = TraceWriter::create(&path, &Schema::server()).unwrap();
+        for server in generate(&fleet(2, 4, 1)).unwrap() {
+            let mut series = server.series;
+            let of_day = |time: i64| (time - START_MS) / DAY_MS;
+            let rows: Vec<usize> = (0..series.times_ms.len())
+                .filter(|row| {
+                    let found = of_day(series.times_ms[*row]);
+                    found == day || (found > day && row % 20 == 0)
+                })
+                .collect();
+            for values in &mut series.values {
+                *values = (rows.iter())
+                    .map(|row| {
+                        let is_double = of_day(series.times_ms[*row]) != day;
+                        if is_double { 1.0 } else { values[*row] }
+                    })
+                    .collect();
+            }
+            series.status = rows.iter().map(|row| series.status[*row]).collect();
+            series.times_ms = rows.iter().map(|row| series.times_ms[*row]).collect();
+            writer.write(&series).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+    let cut = run(&request(&dir.path().join("cut"), &parts)).unwrap();
+    assert!(weights(&cut) == weights(&whole));
+    assert_eq!(cut.scores, whole.scores);
+}
+
+#[test]
+fn a_server_without_a_profile_is_what_serving_takes_it_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let train_as = |name: &str, profile: Option<&str>| {
+        let dir = dir.path().join(name);
+        fs::create_dir(&dir).unwrap();
+        let trace = dir.join("small.parquet");
+        write_trace(&trace, |series| {
+            series.profile = profile.map(str::to_owned);
+            series.name = series.name.replace(|c: char| !c.is_ascii_digit(), "");
+        });
+        let mut request = request(&dir, &trace);
+        request.synthetic = None;
+        run(&request).unwrap()
+    };
+    let (unknown, generic) = (
+        train_as("unknown", None),
+        train_as("generic", Some("generic")),
+    );
+    let database = train_as("database", Some("database"));
+    assert!(weights(&unknown) == weights(&generic));
+    assert_eq!(unknown.scores, generic.scores);
+    assert!(weights(&unknown) != weights(&database));
+}
+
+#[test]
+fn a_model_is_gone_on_from_with_new_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    write_trace(&trace, |_| {});
+    let first = run(&request(&dir.path().join("first"), &trace)).unwrap();
+    let newer = dir.path().join("newer.parquet");
+    write_trace(&newer, |series| {
+        series
+            .times_ms
+            .iter_mut()
+            .for_each(|time| *time += 7 * DAY_MS);
+    });
+    let mut request = request(&dir.path().join("second"), &newer);
+    request.synthetic = None;
+    request.traces[0].validation_start_ms = Some(START_MS + 10 * DAY_MS);
+    request.from = Some(first.dir.clone());
+    // Its own sizes hold, whatever is asked for.
+    request.model = ModelOptions::default();
+    let second = run(&request).unwrap();
+    let open = |outcome: &Outcome| {
+        Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap()
+    };
+    let (first, second) = (open(&first), open(&second));
+    assert_eq!(first.config(), second.config());
+    assert_eq!(
+        second.training()["from_sha256"].as_str(),
+        Some(first.weights_sha256())
     );
 }

@@ -61,6 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .collect();
     let status = vec![2u8; steps];
     let window = Window {
+        entity: "",
         end_bin_ms: 1_700_000_000_000,
         step_secs: 300,
         values: series.iter().map(Vec::as_slice).collect(),

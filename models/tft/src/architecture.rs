@@ -58,6 +58,25 @@ pub struct Architecture {
     pub decoder_variables: Variables,
     /// What is predicted; one output layer each.
     pub targets: Vec<Target>,
+    /// A path from each target's own history to its outputs; pytorch-forecasting's network has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<Direct>,
+}
+
+/// Sizes of every target's direct path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Direct {
+    /// Inputs of a target at one decoder step.
+    pub step_inputs: i64,
+    /// Inputs of a target in one window.
+    pub window_inputs: i64,
+    /// Inputs at one decoder step that all targets share.
+    pub time_inputs: i64,
+    /// Width.
+    pub hidden_size: i64,
+    /// Residual blocks.
+    pub blocks: i64,
 }
 
 /// The embedding table of a categorical variable.
@@ -172,6 +191,21 @@ impl Architecture {
                 problem,
             })
         };
+        if let Some(direct) = self.direct {
+            let sizes = [
+                direct.step_inputs,
+                direct.window_inputs,
+                direct.time_inputs,
+                direct.hidden_size,
+                direct.blocks,
+            ];
+            if sizes.iter().any(|size| !(1..=MAX_WIDTH).contains(size)) {
+                return invalid("direct", format!("needs sizes within 1..={MAX_WIDTH}"));
+            }
+            if self.targets.windows(2).any(|pair| pair[0].outputs != pair[1].outputs) {
+                return invalid("direct", "needs targets with equally many outputs".to_owned());
+            }
+        }
         let sizes = [
             ("hidden_size", self.hidden_size, MAX_WIDTH),
             ("attention_heads", self.attention_heads, self.hidden_size),

@@ -1,14 +1,11 @@
 //! Buffers that inputs are written into, column by column.
 
-use tch::{Kind, Tensor};
+use crate::kernel::Half;
 
-use crate::network::Torch;
-
-/// Buffers of one half of the inputs, `[n, steps, columns]` each.
+/// Buffers of one half of the inputs, step by step.
 pub(crate) struct Block {
-    reals: Vec<f32>,
-    codes: Vec<i64>,
-    shape: [usize; 2],
+    half: Half,
+    windows: usize,
     columns: [usize; 2],
 }
 
@@ -30,37 +27,37 @@ impl Block {
     pub(crate) fn new(windows: usize, steps: usize, reals: usize, categories: usize) -> Self {
         let rows = windows * steps;
         Self {
-            reals: vec![0.0; rows * reals],
-            codes: vec![0; rows * categories],
-            shape: [windows, steps],
+            half: Half {
+                steps,
+                reals: vec![0.0; rows * reals],
+                codes: vec![0; rows * categories],
+            },
+            windows,
             columns: [reals, categories],
         }
     }
 
     pub(crate) fn real(&mut self, window: usize, column: usize) -> Strided<'_, f32> {
-        let (stride, len) = (self.columns[0], self.shape[1]);
+        let width = self.columns[0];
         Strided {
-            values: &mut self.reals,
-            offset: window * len * stride + column,
-            stride,
-            len,
+            values: &mut self.half.reals,
+            offset: window * width + column,
+            stride: self.windows * width,
+            len: self.half.steps,
         }
     }
 
     pub(crate) fn codes(&mut self, window: usize, column: usize) -> Strided<'_, i64> {
-        let (stride, len) = (self.columns[1], self.shape[1]);
+        let width = self.columns[1];
         Strided {
-            values: &mut self.codes,
-            offset: window * len * stride + column,
-            stride,
-            len,
+            values: &mut self.half.codes,
+            offset: window * width + column,
+            stride: self.windows * width,
+            len: self.half.steps,
         }
     }
 
-    pub(crate) fn tensors(&self) -> Torch<(Tensor, Tensor)> {
-        let shape = |columns: usize| [self.shape[0] as i64, self.shape[1] as i64, columns as i64];
-        let reals = Tensor::f_from_slice(&self.reals)?.f_view(shape(self.columns[0]))?;
-        let codes = Tensor::f_from_slice(&self.codes)?.f_view(shape(self.columns[1]))?;
-        Ok((reals, codes.f_to_kind(Kind::Int64)?))
+    pub(crate) fn into_half(self) -> Half {
+        self.half
     }
 }

@@ -1,6 +1,8 @@
 //! The time of a bin as inputs.
 
-use crate::model_config::Calendar;
+use serde::{Deserialize, Serialize};
+
+use crate::source::Calendar;
 
 const DAY_MS: i64 = 86_400_000;
 const WEEK_MS: i64 = 7 * DAY_MS;
@@ -25,9 +27,88 @@ pub(crate) fn calendar(field: Calendar, bin_ms: i64) -> f32 {
     value as f32
 }
 
+/// What a clock and a calendar show at the start of a bin, in UTC, as plain numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// 0 to 23.
+    Hour,
+    /// 0 to 59.
+    Minute,
+    /// 0 for Monday to 6 for Sunday.
+    DayOfWeek,
+    /// 1 to 31.
+    DayOfMonth,
+    /// 1 to 12.
+    Month,
+    /// 1 on Saturdays and Sundays, else 0.
+    IsWeekend,
+}
+
+impl Clock {
+    /// Under which names people have such columns.
+    pub(crate) const NAMES: [(&str, Self); 9] = [
+        ("hour", Self::Hour),
+        ("minute", Self::Minute),
+        ("day_of_week", Self::DayOfWeek),
+        ("dayofweek", Self::DayOfWeek),
+        ("weekday", Self::DayOfWeek),
+        ("day", Self::DayOfMonth),
+        ("day_of_month", Self::DayOfMonth),
+        ("month", Self::Month),
+        ("is_weekend", Self::IsWeekend),
+    ];
+
+    /// By the name of a column.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let mut names = Self::NAMES.iter();
+        names
+            .find(|(known, _)| *known == name)
+            .map(|(_, clock)| *clock)
+    }
+
+    /// What it shows at `bin_ms`; 0 outside the range of calendars.
+    pub(crate) fn at(self, bin_ms: i64) -> i64 {
+        let Ok(time) = jiff::Timestamp::from_millisecond(bin_ms) else {
+            return 0;
+        };
+        let time = jiff::tz::Offset::UTC.to_datetime(time);
+        let weekday = i64::from(time.weekday().to_monday_zero_offset());
+        match self {
+            Self::Hour => i64::from(time.hour()),
+            Self::Minute => i64::from(time.minute()),
+            Self::DayOfWeek => weekday,
+            Self::DayOfMonth => i64::from(time.day()),
+            Self::Month => i64::from(time.month()),
+            Self::IsWeekend => i64::from(weekday >= 5),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_show_what_pandas_shows() {
+        // Thursday, 29 February 2024, 12:35, and the Saturday after.
+        let thursday = 1_709_208_000_000 + 35 * 60_000;
+        let check = |clock: Clock, expected: [i64; 2]| {
+            assert_eq!(
+                [clock.at(thursday), clock.at(thursday + 2 * DAY_MS)],
+                expected,
+                "{clock:?}"
+            );
+        };
+        check(Clock::Hour, [12, 12]);
+        check(Clock::Minute, [35, 35]);
+        check(Clock::DayOfWeek, [3, 5]);
+        check(Clock::DayOfMonth, [29, 2]);
+        check(Clock::Month, [2, 3]);
+        check(Clock::IsWeekend, [0, 1]);
+        assert_eq!(Clock::named("month"), Some(Clock::Month));
+        assert_eq!(Clock::named("holiday"), None);
+    }
 
     #[test]
     fn weekends_and_phases() {

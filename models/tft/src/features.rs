@@ -2,14 +2,18 @@
 
 use std::ops::Range;
 
-use tch::Tensor;
-
 use crate::blocks::{Block, Strided};
 use crate::calendar::calendar;
+use crate::columns::{Category, Column, Real, real_column};
+use crate::direct_inputs::{
+    DirectConfig, History, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS, time_inputs,
+};
 use crate::errors::PredictError;
-use crate::inputs::Inputs;
-use crate::model_config::{Calendar, ModelConfig, Source};
+use crate::kernel::{Batch, DirectBatch, Targets};
+use crate::model_config::ModelConfig;
+use crate::named_codes::NamedCodes;
 use crate::normalise::{NormaliserState, Scale};
+use crate::source::Source;
 use crate::window::{Future, Window, is_observed};
 
 /// Turns windows into inputs, as a model's configuration says.
@@ -23,56 +27,13 @@ pub struct Preparer {
     categories: Vec<Category>,
 }
 
-/// A real column: where its values come from and which of them the network reads.
-#[derive(Debug, Clone, Copy)]
-struct Real {
-    column: Column,
-    /// Encoder steps that are read, from the first: all, only one (static variables), or none.
-    past_steps: usize,
-    /// Whether decoder steps are read.
-    future: bool,
-}
-
-/// A source with names resolved to positions.
-#[derive(Debug, Clone, Copy)]
-enum Column {
-    Calendar(Calendar),
-    RelativeTime,
-    Metric(usize),
-    Lag {
-        metric: usize,
-        steps: i64,
-        flag: bool,
-    },
-    ObservedShare,
-    EncoderLength,
-    Center(usize),
-    Scale(usize),
-    PresentShare(usize),
-}
-
-#[derive(Debug)]
-enum Category {
-    Profile(Vec<String>),
-    Status,
-}
-
 /// Inputs of a batch with what is needed to understand the answer.
 #[derive(Debug)]
 pub struct Prepared {
-    /// For [`crate::Network::forward`], on the processor.
-    pub inputs: Inputs,
+    /// What the network reads.
+    pub batch: Batch,
     /// `[window][metric]`.
     pub scales: Vec<Vec<Scale>>,
-}
-
-/// What the network should have said.
-#[derive(Debug)]
-pub struct Targets {
-    /// `[n, horizon, metrics]`, scaled like the inputs; 0 where masked.
-    pub values: Tensor,
-    /// `[n, horizon, metrics]`: 1 where the future is observed and the metric was seen in the context, else 0.
-    pub mask: Tensor,
 }
 
 /// One window while it is being prepared.
@@ -119,6 +80,12 @@ impl Preparer {
         };
         let category = |column: &String| match source(column)? {
             Source::Profile { categories } => Ok(Category::Profile(categories.clone())),
+            Source::Named { of, codes, other } => {
+                let statuses = &config.schema.statuses;
+                Ok(Category::Named(NamedCodes::new(
+                    *of, codes, *other, statuses,
+                )))
+            }
             _ => Ok(Category::Status),
         };
         Ok(Self {
@@ -181,16 +148,23 @@ impl Preparer {
         );
         let mut scales = Vec::with_capacity(windows.len());
         let mut sorted = Vec::new();
+        let mut direct = self.config.direct.map(|_| {
+            let targets = self.config.schema.metrics.len();
+            DirectBatch::zeros(targets, windows.len(), horizon)
+        });
+        let mut history = History::default();
         for (index, window) in windows.iter().enumerate() {
             let steps = window.steps().min(longest);
             let first = window.steps() - steps;
             let scale = |(metric, values): (usize, &&[f32])| {
-                self.state.scale(
-                    &self.config.normaliser,
-                    metric,
-                    &values[first..],
-                    &mut sorted,
-                )
+                let (normaliser, values) = (&self.config.normaliser, &values[first..]);
+                match normaliser.table() {
+                    None => self.state.scale(normaliser, metric, values, &mut sorted),
+                    Some(table) => {
+                        let name = &self.config.schema.metrics[metric].name;
+                        table.scale(window.entity, name, values)
+                    }
+                }
             };
             let of_window: Vec<Scale> = window.values.iter().enumerate().map(scale).collect();
             let filled = self.fill(window, first, &of_window);
@@ -228,22 +202,60 @@ impl Preparer {
                     steps as i64,
                 );
             }
+            if let (Some(config), Some(out)) = (self.config.direct, &mut direct) {
+                let place = (index, windows.len(), horizon);
+                self.write_direct(config, &sample, place, out, &mut history);
+            }
             scales.push(of_window);
         }
-        let (encoder_reals, encoder_categories) = past.tensors()?;
-        let (decoder_reals, decoder_categories) = future.tensors()?;
-        let inputs = Inputs {
-            encoder_reals,
-            encoder_categories,
-            decoder_reals,
-            decoder_categories,
+        let batch = Batch {
+            encoder: past.into_half(),
+            decoder: future.into_half(),
             encoder_lengths: windows
                 .iter()
-                .map(|window| window.steps().min(longest) as i64)
+                .map(|window| window.steps().min(longest))
                 .collect(),
-            decoder_lengths: vec![horizon as i64; windows.len()],
+            decoder_lengths: vec![horizon; windows.len()],
+            direct,
         };
-        Ok(Prepared { inputs, scales })
+        Ok(Prepared { batch, scales })
+    }
+
+    /// Fills in what the direct paths read of window `index` of `windows`.
+    fn write_direct(
+        &self,
+        config: DirectConfig,
+        sample: &Sample<'_>,
+        (index, windows, horizon): (usize, usize, usize),
+        out: &mut DirectBatch,
+        history: &mut History,
+    ) {
+        for ahead in 0..horizon {
+            let bin_ms = sample.bin_ms((sample.steps + ahead) as i64);
+            let row = (ahead * windows + index) * TIME_INPUTS;
+            out.time[row..row + TIME_INPUTS].copy_from_slice(&time_inputs(bin_ms, ahead, horizon));
+        }
+        for (metric, scale) in sample.scales.iter().enumerate() {
+            if !scale.is_observed() {
+                continue;
+            }
+            history.read(config, &sample.window.values[metric][sample.first..], scale);
+            let tells = [
+                self.state.center_input(metric, scale),
+                self.state.scale_input(metric, scale),
+                scale.present,
+            ];
+            let row = (metric * windows + index) * WINDOW_INPUTS;
+            if let Some(row) = out.window[row..].first_chunk_mut() {
+                history.window_inputs(tells, row);
+            }
+            for ahead in 0..horizon {
+                let row = ((metric * horizon + ahead) * windows + index) * STEP_INPUTS;
+                if let Some(row) = out.step[row..].first_chunk_mut() {
+                    history.step_inputs(config, ahead, row);
+                }
+            }
+        }
     }
 
     fn check(&self, window: &Window<'_>) -> Result<(), String> {
@@ -329,6 +341,10 @@ impl Preparer {
             Column::PresentShare(metric) => each(&|_| sample.scales[metric].present),
             Column::RelativeTime => each(&|step| (step as i64 - steps) as f32 / longest),
             Column::Calendar(field) => each(&|step| calendar(field, sample.bin_ms(step as i64))),
+            Column::Clock { field, mean, scale } => each(&|step| {
+                let shown = field.at(sample.bin_ms(step as i64)) as f64;
+                ((shown - mean) / scale) as f32
+            }),
             Column::Lag {
                 metric,
                 steps,
@@ -381,13 +397,21 @@ impl Preparer {
                 }
             }
             Category::Status => {}
+            Category::Named(named) => {
+                let steps = (start..start + len as i64).map(|step| {
+                    let place = usize::try_from(step).unwrap_or(usize::MAX);
+                    let status = sample.window.status[sample.first..].get(place).copied();
+                    (status, sample.bin_ms(step))
+                });
+                named.codes(sample.window, steps, |step, code| out.set(step, code));
+            }
         }
     }
 
     /// Targets for the windows of `prepared`, one future each.
     ///
-    /// A future may be shorter than the horizon and hold gaps: both are masked, and so is a metric that the window
-    /// never saw, for it has no scale.
+    /// A future may be shorter than the horizon and hold gaps: both weigh nothing, and so does a metric that the window
+    /// never saw, for it has no scale. Everything else weighs 1.
     ///
     /// # Errors
     /// When there is not one future per window with one series per metric.
@@ -409,7 +433,7 @@ impl Preparer {
             });
         }
         let mut values = vec![0f32; futures.len() * horizon * metrics];
-        let mut mask = values.clone();
+        let mut weights = values.clone();
         for (index, (future, scales)) in futures.iter().zip(&prepared.scales).enumerate() {
             if future.values.len() != metrics {
                 let problem = format!(
@@ -421,19 +445,14 @@ impl Preparer {
             for (metric, (series, scale)) in future.values.iter().zip(scales).enumerate() {
                 for (step, value) in series.iter().take(horizon).enumerate() {
                     if is_observed(*value) && scale.is_observed() {
-                        let place = (index * horizon + step) * metrics + metric;
+                        let place = (step * futures.len() + index) * metrics + metric;
                         values[place] = scale.normalise(*value);
-                        mask[place] = 1.0;
+                        weights[place] = 1.0;
                     }
                 }
             }
         }
-        let shape = [futures.len() as i64, horizon as i64, metrics as i64];
-        let tensor = |list: &[f32]| Tensor::f_from_slice(list)?.f_view(shape);
-        Ok(Targets {
-            values: tensor(&values)?,
-            mask: tensor(&mask)?,
-        })
+        Ok(Targets { values, weights })
     }
 }
 
@@ -455,42 +474,4 @@ impl Sample<'_> {
             .copied()
             .filter(|value| is_observed(*value))
     }
-}
-
-fn real_column(config: &ModelConfig, source: &Source) -> Result<Column, String> {
-    let metric = |name: &String| {
-        config
-            .schema
-            .metric_index(name)
-            .ok_or_else(|| format!("the schema has no metric `{name}`"))
-    };
-    Ok(match source {
-        Source::Calendar { field } => Column::Calendar(*field),
-        Source::RelativeTime => Column::RelativeTime,
-        Source::Metric { metric: name } => Column::Metric(metric(name)?),
-        Source::Lag {
-            metric: name,
-            steps,
-        } => Column::Lag {
-            metric: metric(name)?,
-            steps: i64::from(*steps),
-            flag: false,
-        },
-        Source::LagObserved {
-            metric: name,
-            steps,
-        } => Column::Lag {
-            metric: metric(name)?,
-            steps: i64::from(*steps),
-            flag: true,
-        },
-        Source::ObservedShare => Column::ObservedShare,
-        Source::EncoderLength => Column::EncoderLength,
-        Source::Center { metric: name } => Column::Center(metric(name)?),
-        Source::Scale { metric: name } => Column::Scale(metric(name)?),
-        Source::PresentShare { metric: name } => Column::PresentShare(metric(name)?),
-        Source::Profile { .. } | Source::Status => {
-            return Err("a category is no real column".to_owned());
-        }
-    })
 }

@@ -18,6 +18,19 @@ pub struct Inputs {
     pub encoder_lengths: Vec<i64>,
     /// Valid decoder steps of each window.
     pub decoder_lengths: Vec<i64>,
+    /// What the direct paths read; `None` for an architecture without.
+    pub direct: Option<DirectTensors>,
+}
+
+/// Inputs of the direct paths of `m` targets, f32.
+#[derive(Debug)]
+pub struct DirectTensors {
+    /// `[m, decoder steps, n, inputs]`.
+    pub step: Tensor,
+    /// `[m, n, inputs]`.
+    pub window: Tensor,
+    /// `[decoder steps, n, inputs]`.
+    pub time: Tensor,
 }
 
 impl Inputs {

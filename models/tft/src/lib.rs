@@ -15,35 +15,55 @@
 mod architecture;
 mod blocks;
 mod calendar;
+mod columns;
 mod device;
+mod direct_inputs;
+mod entity_table;
 mod errors;
 mod features;
+mod flop;
 mod inputs;
+mod kernel;
 mod model;
 mod model_config;
 mod model_dir;
+mod named_codes;
 mod network;
 mod normalise;
+mod normaliser_fit;
 pub mod parity;
 mod peer_config;
+mod peer_import;
 mod schema_ref;
+mod sgemm;
+mod source;
 pub mod train;
+mod transformation;
 mod weights;
 mod window;
 
-pub use architecture::{Architecture, Embedding, Target, Variables};
+pub use architecture::{Architecture, Direct, Embedding, Target, Variables};
 pub use device::Device;
+pub use direct_inputs::DirectConfig;
+pub use entity_table::{EntityTable, MetricScales, UnknownEntity, short_id};
 pub use errors::{
     ArchitectureError, LoadError, Mismatch, PredictError, SaveError, TorchError, WeightsError,
 };
-pub use features::{Prepared, Preparer, Targets};
-pub use inputs::{Attention, Inputs, Mode, Outputs, SelectionWeights, Want};
+pub use features::{Prepared, Preparer};
+pub use inputs::{Attention, DirectTensors, Inputs, Mode, Outputs, SelectionWeights, Want};
+pub use kernel::{Answer, Batch, DirectBatch, Half, Kernel, Targets, Workspace};
 pub use model::{Interpretation, Model, Prediction};
-pub use model_config::{Calendar, FORMAT_VERSION, ModelConfig, ModelOptions, Source, Variable};
+pub use calendar::Clock;
+pub use model_config::{FORMAT_VERSION, ModelConfig, ModelOptions};
 pub use model_dir::{
     CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights, write,
 };
 pub use network::Network;
-pub use normalise::{NormaliserConfig, NormaliserFit, NormaliserState, Scale};
+pub use normalise::{NormaliserConfig, NormaliserState, Scale};
+pub use normaliser_fit::NormaliserFit;
+pub use peer_import::{ImportError, ImportOptions, Imported, import};
 pub use schema_ref::{MetricRef, SchemaRef};
+pub use sgemm::sgemm_gflops;
+pub use source::{Calendar, Naming, Source, Variable};
+pub use transformation::Transformation;
 pub use window::{Future, Window};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use serde_json::Value;
@@ -10,10 +10,11 @@ use serde_json::Value;
 use crate::device::Device;
 use crate::errors::{LoadError, PredictError, TorchError};
 use crate::features::{Prepared, Preparer};
-use crate::inputs::{Mode, Outputs, Want};
+use crate::inputs::{Mode, Want};
+use crate::kernel::{Answer, Batch, Kernel, Workspace};
 use crate::model_config::ModelConfig;
 use crate::model_dir::ModelFiles;
-use crate::network::Bound;
+use crate::network::{Bound, Network};
 use crate::schema_ref::SchemaRef;
 use crate::window::Window;
 
@@ -25,21 +26,32 @@ const CARD_CHUNK_WINDOWS: usize = 256;
 const DEFAULT_THREADS: usize = 2;
 
 /// A model ready to predict. It can be shared between threads; every prediction uses its worker threads, one chunk of
-/// windows each, and torch itself never runs a parallel region of its own.
+/// windows each, and torch itself never runs a parallel region of its own. On the processor our own kernel runs the
+/// network where it can, else libtorch.
 #[derive(Debug)]
 pub struct Model {
     dir: PathBuf,
     preparer: Preparer,
     /// Legal range of each metric.
     ranges: Vec<(f32, f32)>,
-    /// One folded network per thread; tensors cannot be shared.
-    workers: Vec<Mutex<Bound>>,
+    /// Which target each metric is, if any.
+    targets: Vec<Option<usize>>,
+    engine: Engine,
     chunk: usize,
     training: Value,
     calibration: Value,
     weights_sha256: String,
     parameters: u64,
     device: Device,
+}
+
+/// What runs the network, by thread. Both kinds compute the same function.
+#[derive(Debug)]
+enum Engine {
+    /// On the processor, where the kernel can.
+    Kernel(Box<Kernel>, Vec<Mutex<Workspace>>),
+    /// Otherwise: one folded network per thread, for tensors cannot be shared.
+    Torch(Vec<Mutex<Bound>>),
 }
 
 /// The model's forecast for one window.
@@ -75,8 +87,21 @@ impl Model {
     /// When the directory is incomplete, truncated, foreign, of a newer format, made for another schema, or holds NaN
     /// or infinity; each says so.
     pub fn open(dir: &Path, expect: &SchemaRef, device: Device) -> Result<Self, LoadError> {
+        Self::open_with_threads(dir, expect, device, DEFAULT_THREADS)
+    }
+
+    /// The same on so many threads; on a card it is always one.
+    ///
+    /// # Errors
+    /// As [`Model::open`].
+    pub fn open_with_threads(
+        dir: &Path,
+        expect: &SchemaRef,
+        device: Device,
+        threads: usize,
+    ) -> Result<Self, LoadError> {
         let files = ModelFiles::read(dir, Some(expect), device)?;
-        Self::from_files(dir, files, expect, device)
+        Self::from_files(dir, files, expect, device, threads.max(1))
     }
 
     fn from_files(
@@ -84,24 +109,29 @@ impl Model {
         files: ModelFiles,
         expect: &SchemaRef,
         device: Device,
+        threads: usize,
     ) -> Result<Self, LoadError> {
         let preparer =
             Preparer::new(&files.config, &files.normaliser).map_err(LoadError::Config)?;
         let (threads, chunk) = match device {
-            Device::Cpu => (DEFAULT_THREADS, CHUNK_WINDOWS),
+            Device::Cpu => (threads, CHUNK_WINDOWS),
             Device::Cuda(_) => (1, CARD_CHUNK_WINDOWS),
         };
-        let _no_grad = tch::no_grad_guard();
-        let bind = || files.network.bind(Mode::Eval).map(Mutex::new);
-        let workers = (0..threads).map(|_| bind()).collect::<Result<_, _>>();
+        let engine = Engine::new(&files.network, threads)
+            .map_err(|error| LoadError::Weights(error.into()))?;
         let limit =
             |limit: Option<f64>, otherwise: f32| limit.map_or(otherwise, |limit| limit as f32);
+        let target = |m: &crate::MetricRef| {
+            let mut targets = files.config.architecture.targets.iter();
+            targets.position(|target| target.name == m.name)
+        };
         let range = |m: &crate::MetricRef| (limit(m.min, f32::MIN), limit(m.max, f32::MAX));
         Ok(Self {
             dir: dir.to_owned(),
             preparer,
             ranges: expect.metrics.iter().map(range).collect(),
-            workers: workers.map_err(|error| LoadError::Weights(TorchError::from(error).into()))?,
+            targets: expect.metrics.iter().map(target).collect(),
+            engine,
             chunk,
             training: files.training,
             calibration: files.calibration,
@@ -187,7 +217,7 @@ impl Model {
     fn run<A, F>(&self, windows: &[Window<'_>], want: Want, read: F) -> Result<Vec<A>, PredictError>
     where
         A: Send,
-        F: Fn(&Prepared, &Outputs, &mut Vec<A>) -> Result<(), TorchError> + Sync,
+        F: Fn(&Prepared, &Answer, &mut Vec<A>) + Sync,
     {
         let least = self.config().min_context_steps as usize;
         if let Some(index) = windows.iter().position(|window| window.steps() < least) {
@@ -202,11 +232,8 @@ impl Model {
         order.sort_by_key(|index| std::cmp::Reverse(windows[*index].steps()));
         let chunks: Vec<&[usize]> = order.chunks(self.chunk).collect();
         let next = AtomicUsize::new(0);
-        let work = |worker: &Mutex<Bound>| {
-            let bound = worker.lock().unwrap_or_else(PoisonError::into_inner);
-            let _no_grad = tch::no_grad_guard();
-            // Threads of ours work side by side, so torch must not start more of its own.
-            tch::set_num_threads(1);
+        let work = |thread: usize| {
+            let mut worker = self.engine.worker(thread);
             let mut answers = Vec::new();
             while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let batch: Vec<Window<'_>> =
@@ -218,18 +245,19 @@ impl Model {
                     },
                     other => other,
                 })?;
-                let outputs = bound.forward(&prepared.inputs, want)?;
                 let mut of_chunk = Vec::with_capacity(chunk.len());
-                read(&prepared, &outputs, &mut of_chunk)?;
+                worker.run(&prepared.batch, want, |answer| {
+                    read(&prepared, answer, &mut of_chunk);
+                })?;
                 answers.extend(chunk.iter().copied().zip(of_chunk));
             }
             Ok(answers)
         };
-        let threads = self.workers.len().min(chunks.len());
+        let threads = self.engine.threads().min(chunks.len());
         let parts: Vec<Result<Vec<(usize, A)>, PredictError>> = thread::scope(|scope| {
-            let handles: Vec<_> = self.workers[..threads]
-                .iter()
-                .map(|worker| scope.spawn(|| work(worker)))
+            let work = &work;
+            let handles: Vec<_> = (0..threads)
+                .map(|thread| scope.spawn(move || work(thread)))
                 .collect();
             handles
                 .into_iter()
@@ -244,23 +272,20 @@ impl Model {
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
-    fn predictions(
-        &self,
-        prepared: &Prepared,
-        outputs: &Outputs,
-        answers: &mut Vec<Prediction>,
-    ) -> Result<(), TorchError> {
+    fn predictions(&self, prepared: &Prepared, answer: &Answer, answers: &mut Vec<Prediction>) {
         let levels = self.quantile_levels().len();
-        let (horizon, metrics) = (self.horizon(), self.ranges.len());
-        let raw = host(&outputs.raw)?;
+        let horizon = self.horizon();
+        let targets = self.config().architecture.targets.len();
         for (window, scales) in prepared.scales.iter().enumerate() {
             let of_metric = |metric: usize| {
                 let (scale, (least, most)) = (scales[metric], self.ranges[metric]);
+                let target = self.targets[metric]?;
                 scale.is_observed().then(|| {
                     let mut quantiles = Vec::with_capacity(horizon * levels);
                     for step in 0..horizon {
-                        let start = ((window * horizon + step) * metrics + metric) * levels;
-                        let restored = raw[start..start + levels]
+                        let row = (step * answer.windows + window) * targets;
+                        let start = (row + target) * levels;
+                        let restored = answer.raw[start..start + levels]
                             .iter()
                             .map(|raw| scale.restore(*raw));
                         quantiles.extend(restored.map(|value| value.clamp(least, most)));
@@ -271,60 +296,115 @@ impl Model {
                 })
             };
             answers.push(Prediction {
-                context_steps: prepared.inputs.encoder_lengths[window] as u32,
-                metrics: (0..metrics).map(of_metric).collect(),
+                context_steps: prepared.batch.encoder_lengths[window] as u32,
+                metrics: (0..self.ranges.len()).map(of_metric).collect(),
             });
         }
-        Ok(())
     }
 
     fn interpretations(
         &self,
         prepared: &Prepared,
-        outputs: &Outputs,
+        answer: &Answer,
         answers: &mut Vec<Interpretation>,
-    ) -> Result<(), TorchError> {
-        let (Some(attention), Some(weights)) = (&outputs.attention, &outputs.weights) else {
-            return Ok(());
-        };
+    ) {
         let architecture = &self.config().architecture;
-        let by_horizon = attention.encoder.f_mean_dim(2, false, None::<tch::Kind>)?;
-        for (window, length) in prepared.inputs.encoder_lengths.iter().enumerate() {
-            let index = window as i64;
-            let mean = |weights: &tch::Tensor, length: i64| {
-                host(&weights.f_get(index)?.f_narrow(0, 0, length)?.f_mean_dim(
-                    0,
-                    false,
-                    None::<tch::Kind>,
-                )?)
+        let named = |variables: &crate::Variables, weights: Vec<f32>| {
+            variables.names().map(str::to_owned).zip(weights).collect()
+        };
+        for (window, length) in prepared.batch.encoder_lengths.iter().enumerate() {
+            let mean = |variables: &crate::Variables, weights: &[f32], steps: usize| {
+                let width = variables.len();
+                let mut sums = vec![0f32; width];
+                for step in 0..steps {
+                    let row = (step * answer.windows + window) * width;
+                    let row = &weights[row..row + width];
+                    sums.iter_mut().zip(row).for_each(|(sum, own)| *sum += own);
+                }
+                sums.iter_mut().for_each(|sum| *sum /= steps as f32);
+                named(variables, sums)
             };
-            let named = |variables: &crate::Variables, weights: Vec<f32>| {
-                variables.names().map(str::to_owned).zip(weights).collect()
-            };
+            let (statics, past, future) = (
+                &architecture.static_variables,
+                &architecture.encoder_variables,
+                &architecture.decoder_variables,
+            );
             answers.push(Interpretation {
                 context_steps: *length as u32,
-                attention: host(&by_horizon.f_get(index)?.f_narrow(1, 0, *length)?)?
-                    .into_boxed_slice(),
-                static_weights: named(
-                    &architecture.static_variables,
-                    host(&weights.statics.f_get(index)?)?,
-                ),
-                encoder_weights: named(
-                    &architecture.encoder_variables,
-                    mean(&weights.encoder, *length)?,
-                ),
-                decoder_weights: named(
-                    &architecture.decoder_variables,
-                    mean(&weights.decoder, self.horizon() as i64)?,
-                ),
+                attention: answer.mean_attention(window, *length),
+                static_weights: mean(statics, &answer.static_weights, 1),
+                encoder_weights: mean(past, &answer.encoder_weights, *length),
+                decoder_weights: mean(future, &answer.decoder_weights, self.horizon()),
             });
         }
-        Ok(())
     }
 }
 
-fn host(tensor: &tch::Tensor) -> Result<Vec<f32>, TorchError> {
-    Ok(Vec::<f32>::try_from(
-        tensor.f_to_device(tch::Device::Cpu)?.f_flatten(0, -1)?,
-    )?)
+/// One thread's part of an engine.
+enum Worker<'a> {
+    Kernel(&'a Kernel, MutexGuard<'a, Workspace>),
+    Torch(MutexGuard<'a, Bound>),
+}
+
+impl Engine {
+    fn new(network: &Network, threads: usize) -> Result<Self, TorchError> {
+        if network.device() == Device::Cpu
+            && Kernel::supports(network.architecture())
+            && let Ok(mut kernel) = Kernel::new(network.architecture())
+        {
+            let parameters = network.parameters().f_detach()?;
+            kernel.bind(&Vec::<f32>::try_from(parameters)?);
+            let space = |_| Mutex::new(Workspace::default());
+            return Ok(Self::Kernel(
+                Box::new(kernel),
+                (0..threads).map(space).collect(),
+            ));
+        }
+        let _no_grad = tch::no_grad_guard();
+        let bind = |_| network.bind(Mode::Eval).map(Mutex::new);
+        Ok(Self::Torch(
+            (0..threads).map(bind).collect::<Result<_, _>>()?,
+        ))
+    }
+
+    fn threads(&self) -> usize {
+        match self {
+            Self::Kernel(_, spaces) => spaces.len(),
+            Self::Torch(networks) => networks.len(),
+        }
+    }
+
+    fn worker(&self, thread: usize) -> Worker<'_> {
+        match self {
+            Self::Kernel(kernel, spaces) => {
+                let space = spaces[thread].lock();
+                Worker::Kernel(kernel, space.unwrap_or_else(PoisonError::into_inner))
+            }
+            Self::Torch(networks) => {
+                let network = networks[thread].lock();
+                Worker::Torch(network.unwrap_or_else(PoisonError::into_inner))
+            }
+        }
+    }
+}
+
+impl Worker<'_> {
+    fn run(
+        &mut self,
+        batch: &Batch,
+        want: Want,
+        read: impl FnOnce(&Answer),
+    ) -> Result<(), TorchError> {
+        match self {
+            Self::Kernel(kernel, space) => read(kernel.forward(batch, want, space)?),
+            Self::Torch(network) => {
+                let _no_grad = tch::no_grad_guard();
+                // Threads of ours work side by side, so torch must not start more of its own.
+                tch::set_num_threads(1);
+                let outputs = network.forward(&batch.inputs()?, want)?;
+                read(&Answer::from_outputs(&outputs)?);
+            }
+        }
+        Ok(())
+    }
 }

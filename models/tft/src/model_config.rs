@@ -1,10 +1,14 @@
 //! `config.json` of our model directories: how windows become inputs, and what network reads them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, Embedding, Target, Variables};
+use crate::architecture::{Architecture, Direct, Embedding, Target, Variables};
+use crate::direct_inputs::{DirectConfig, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
 use crate::normalise::NormaliserConfig;
 use crate::schema_ref::SchemaRef;
+use crate::source::{Calendar, Source, Variable};
 
 /// The newest format that this code reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -29,90 +33,9 @@ pub struct ModelConfig {
     pub normaliser: NormaliserConfig,
     /// The network.
     pub architecture: Architecture,
-}
-
-/// One input column of the network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Variable {
-    /// Its column name in the architecture.
-    pub name: String,
-    /// Where its values come from.
-    pub source: Source,
-}
-
-/// How the values of an input column are computed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Source {
-    /// Category: the entity's profile. Code `i + 1` is `categories[i]`, 0 is any other.
-    Profile {
-        /// Profile ids.
-        categories: Vec<String>,
-    },
-    /// Category: the status of the bin, coded as the schema does; 0 is missing.
-    Status,
-    /// A function of the bin's start in UTC.
-    Calendar {
-        /// Which.
-        field: Calendar,
-    },
-    /// Steps to the first forecast bin, over the longest encoder: below 0 in the past, 0 at the first forecast bin.
-    RelativeTime,
-    /// A metric, scaled; carried forward, then backward, where missing; 0 where never observed.
-    Metric {
-        /// Its name.
-        metric: String,
-    },
-    /// A metric some steps before the bin in question, scaled; 0 where not observed or outside what the caller gave.
-    Lag {
-        /// Its name.
-        metric: String,
-        /// How many steps before.
-        steps: u32,
-    },
-    /// 1 where [`Source::Lag`] has an observed value, else 0.
-    LagObserved {
-        /// The metric's name.
-        metric: String,
-        /// How many steps before.
-        steps: u32,
-    },
-    /// Share of the schema's metrics that were observed in the bin: 0 is a gap.
-    ObservedShare,
-    /// Length of the encoder, centred: `(length - longest / 2) / longest · 2`.
-    EncoderLength,
-    /// The metric's centre in this window, compressed and standardised.
-    Center {
-        /// Its name.
-        metric: String,
-    },
-    /// The metric's scale in this window, its logarithm standardised.
-    Scale {
-        /// Its name.
-        metric: String,
-    },
-    /// Share of the context's bins in which the metric was observed.
-    PresentShare {
-        /// Its name.
-        metric: String,
-    },
-}
-
-/// Functions of the time of a bin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Calendar {
-    /// Sine of the time of day.
-    HourSin,
-    /// Cosine of the time of day.
-    HourCos,
-    /// Sine of the time of the week, which starts on Monday.
-    DowSin,
-    /// Cosine of the time of the week.
-    DowCos,
-    /// 1 on Saturdays and Sundays, else 0.
-    IsWeekend,
+    /// The rhythms that the direct paths' inputs are made of, for an architecture that has these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direct: Option<DirectConfig>,
 }
 
 /// The choices that [`ModelConfig::for_schema`] leaves to the trainer.
@@ -140,6 +63,8 @@ pub struct ModelOptions {
     pub quantile_levels: Vec<f64>,
     /// Lags, in steps, whose values of every metric become known inputs; none by default.
     pub lags: Vec<u32>,
+    /// Width and residual blocks of each metric's direct path; none by default.
+    pub direct: Option<(u32, u32)>,
 }
 
 impl Default for ModelOptions {
@@ -157,6 +82,7 @@ impl Default for ModelOptions {
             min_context_steps: 12,
             quantile_levels: vec![0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98],
             lags: Vec::new(),
+            direct: None,
         }
     }
 }
@@ -283,6 +209,13 @@ impl ModelConfig {
                 reals: known,
             },
             targets: metrics.iter().map(target).collect(),
+            direct: options.direct.map(|(width, blocks)| Direct {
+                step_inputs: STEP_INPUTS as i64,
+                window_inputs: WINDOW_INPUTS as i64,
+                time_inputs: TIME_INPUTS as i64,
+                hidden_size: i64::from(width),
+                blocks: i64::from(blocks),
+            }),
         };
         Self {
             format_version: FORMAT_VERSION,
@@ -292,6 +225,10 @@ impl ModelConfig {
             quantile_levels: options.quantile_levels.clone(),
             variables,
             normaliser: NormaliserConfig::default(),
+            direct: architecture.direct.map(|_| DirectConfig {
+                period_steps: 86_400 / options.step_secs.max(1),
+                cycle_steps: 3_600 / options.step_secs.max(1),
+            }),
             architecture,
         }
     }
@@ -336,19 +273,46 @@ impl ModelConfig {
             ));
         }
         let targets = &self.architecture.targets;
-        let targets_fit = targets.iter().map(|t| &t.name).eq(self
-            .schema
-            .metrics
-            .iter()
-            .map(|metric| &metric.name));
-        if !targets_fit || targets.iter().any(|target| target.quantiles != *levels) {
+        if !self.targets_fit() || targets.iter().any(|target| target.quantiles != *levels) {
             return Err(
                 "targets must be the schema's metrics in order, each with all quantile levels"
                     .to_owned(),
             );
         }
+        self.check_direct()?;
         self.normaliser.check()?;
         self.check_columns()
+    }
+
+    /// An imported model may forecast some of the metrics, in any order.
+    fn targets_fit(&self) -> bool {
+        let targets = self.architecture.targets.iter().map(|target| &target.name);
+        if self.normaliser.table().is_none() {
+            return targets.eq(self.schema.metrics.iter().map(|metric| &metric.name));
+        }
+        let known = |name: &&String| self.schema.metric_index(name).is_some();
+        let distinct: BTreeSet<&String> = targets.clone().collect();
+        targets.clone().all(|name| known(&name)) && distinct.len() == targets.len()
+    }
+
+    fn check_direct(&self) -> Result<(), String> {
+        let agree = match (self.architecture.direct, self.direct) {
+            (None, None) => true,
+            (Some(sizes), Some(rhythm)) => {
+                let inputs = [sizes.step_inputs, sizes.window_inputs, sizes.time_inputs];
+                let limit = self.context_steps() as u32;
+                inputs == [STEP_INPUTS, WINDOW_INPUTS, TIME_INPUTS].map(|size| size as i64)
+                    && rhythm.cycle_steps <= limit
+            }
+            _ => false,
+        };
+        if agree {
+            return Ok(());
+        }
+        Err(format!(
+            "`direct` and `architecture.direct` must both be there, the latter with {STEP_INPUTS} step, {WINDOW_INPUTS} \
+             window and {TIME_INPUTS} time inputs, and `cycle_steps` no longer than the context"
+        ))
     }
 
     fn check_columns(&self) -> Result<(), String> {
@@ -365,6 +329,13 @@ impl ModelConfig {
                 if source.is_categorical() != categorical {
                     return Err(format!("column `{column}` mixes up reals and categories"));
                 }
+                if let Source::Clock { mean, scale, .. } = source
+                    && !(mean.is_finite() && scale.is_finite() && *scale > 0.0)
+                {
+                    return Err(format!(
+                        "column `{column}` needs a finite mean and a scale greater than 0"
+                    ));
+                }
                 if let Some(metric) = source
                     .metric()
                     .filter(|metric| self.schema.metric_index(metric).is_none())
@@ -379,9 +350,15 @@ impl ModelConfig {
             for column in &embedding.columns {
                 let classes = match self.source(column) {
                     Some(Source::Profile { categories }) => categories.len() + 1,
+                    Some(Source::Named { codes, other, .. }) => {
+                        let most = codes.values().chain([other]).try_fold(0, |most, code| {
+                            usize::try_from(*code).ok().map(|code| most.max(code))
+                        });
+                        most.map_or(usize::MAX, |code| code + 1)
+                    }
                     _ => self.schema.statuses.len() + 1,
                 };
-                if classes as i64 > embedding.classes {
+                if i64::try_from(classes).map_or(true, |classes| classes > embedding.classes) {
                     return Err(format!(
                         "`{}` has {} classes for {classes}",
                         embedding.name, embedding.classes
@@ -390,25 +367,6 @@ impl ModelConfig {
             }
         }
         Ok(())
-    }
-}
-
-impl Source {
-    /// Whether values are category codes.
-    pub(crate) fn is_categorical(&self) -> bool {
-        matches!(self, Self::Profile { .. } | Self::Status)
-    }
-
-    fn metric(&self) -> Option<&str> {
-        match self {
-            Self::Metric { metric }
-            | Self::Lag { metric, .. }
-            | Self::LagObserved { metric, .. }
-            | Self::Center { metric }
-            | Self::Scale { metric }
-            | Self::PresentShare { metric } => Some(metric),
-            _ => None,
-        }
     }
 }
 

@@ -7,13 +7,15 @@
 //! usual scale in the training data and from the size of the centre.
 //!
 //! What the network needs to know of centre and scale it gets as static inputs, standardised with moments that are
-//! fitted once over the training data ([`NormaliserFit`]) and stored with the weights ([`NormaliserState`]).
+//! fitted once over the training data ([`crate::NormaliserFit`]) and stored with the weights ([`NormaliserState`]).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::window::{Window, is_observed};
+use crate::entity_table::EntityTable;
+use crate::transformation::Transformation;
+use crate::window::is_observed;
 
 /// The interquartile range of a normal distribution in standard deviations.
 const NORMAL_IQR: f32 = 1.349;
@@ -39,6 +41,8 @@ pub enum NormaliserConfig {
         /// Scaled inputs are cut off at plus and minus this.
         clip: f32,
     },
+    /// Fitted tables, for imported models.
+    ByEntity(EntityTable),
 }
 
 impl Default for NormaliserConfig {
@@ -63,7 +67,10 @@ impl NormaliserConfig {
             floor_of_center,
             clip,
             ..
-        } = self;
+        } = self
+        else {
+            return self.table().map_or(Ok(()), EntityTable::check);
+        };
         let not_negative = [*iqr_weight, *deviation_weight, *floor_of_center];
         let positive = [*floor_of_usual, *clip, iqr_weight + deviation_weight];
         if not_negative.iter().all(|x| x.is_finite() && *x >= 0.0)
@@ -76,19 +83,32 @@ impl NormaliserConfig {
 
     /// Where scaled inputs are cut off.
     pub(crate) fn clip(&self) -> f32 {
-        let Self::WindowRobust { clip, .. } = self;
-        *clip
+        match self {
+            Self::WindowRobust { clip, .. } => *clip,
+            Self::ByEntity(_) => f32::MAX,
+        }
+    }
+
+    /// The tables, where scales come from those.
+    pub(crate) fn table(&self) -> Option<&EntityTable> {
+        match self {
+            Self::WindowRobust { .. } => None,
+            Self::ByEntity(table) => Some(table),
+        }
     }
 
     /// Centre and blended scale of the observed values, oldest first, before any floor; `None` without an observation.
     /// `sorted` is working memory.
-    fn measure(&self, values: &[f32], sorted: &mut Vec<f32>) -> Option<(f32, f32)> {
+    pub(crate) fn measure(&self, values: &[f32], sorted: &mut Vec<f32>) -> Option<(f32, f32)> {
         let Self::WindowRobust {
             center_bins,
             iqr_weight,
             deviation_weight,
             ..
-        } = self;
+        } = self
+        else {
+            return None;
+        };
         sorted.clear();
         sorted.extend(values.iter().copied().filter(|value| is_observed(*value)));
         if sorted.is_empty() {
@@ -131,17 +151,26 @@ pub struct Scale {
     pub scale: f32,
     /// Share of the context's bins that hold an observation; 0 means the metric was never seen.
     pub present: f32,
+    /// What goes before scaling and after the way back; only fitted tables have one, and then centre and scale lie in
+    /// its space.
+    pub transformation: Option<Transformation>,
 }
 
 impl Scale {
     /// A value in units of the scale.
     pub fn normalise(&self, value: f32) -> f32 {
+        let value = match self.transformation {
+            None => value,
+            Some(transformation) => transformation.forward(f64::from(value)) as f32,
+        };
         (value - self.center) / self.scale
     }
 
     /// And back.
     pub fn restore(&self, normalised: f32) -> f32 {
-        normalised * self.scale + self.center
+        let value = normalised * self.scale + self.center;
+        self.transformation
+            .map_or(value, |transformation| transformation.reverse(value))
     }
 
     /// Whether the context holds an observation.
@@ -229,28 +258,36 @@ impl NormaliserState {
         values: &[f32],
         sorted: &mut Vec<f32>,
     ) -> Scale {
-        let NormaliserConfig::WindowRobust {
-            floor_of_usual,
-            floor_of_center,
-            ..
-        } = config;
-        let floor = floor_of_usual * self.usual_scale[metric];
-        match config.measure(values, sorted) {
-            None => Scale {
-                center: 0.0,
-                scale: self.usual_scale[metric],
-                present: 0.0,
-            },
-            Some((center, scale)) => Scale {
+        let (of_usual, of_center) = match config {
+            NormaliserConfig::WindowRobust {
+                floor_of_usual,
+                floor_of_center,
+                ..
+            } => (*floor_of_usual, *floor_of_center),
+            NormaliserConfig::ByEntity(_) => (1.0, 0.0),
+        };
+        let usual = self.usual_scale[metric];
+        let measured = config.measure(values, sorted);
+        let (center, scale) = measured.map_or((0.0, usual), |(center, scale)| {
+            (
                 center,
-                scale: scale.max(floor).max(floor_of_center * center.abs()),
-                present: sorted.len() as f32 / values.len() as f32,
-            },
+                scale.max(of_usual * usual).max(of_center * center.abs()),
+            )
+        });
+        let seen = if measured.is_some() { sorted.len() } else { 0 };
+        Scale {
+            center,
+            scale,
+            present: seen as f32 / values.len().max(1) as f32,
+            transformation: None,
         }
     }
 
     /// The static input that tells a centre; 0 (the mean) without an observation.
     pub(crate) fn center_input(&self, metric: usize, scale: &Scale) -> f32 {
+        if scale.transformation.is_some() {
+            return (scale.center - self.center_mean[metric]) / self.center_deviation[metric];
+        }
         if !scale.is_observed() {
             return 0.0;
         }
@@ -259,6 +296,9 @@ impl NormaliserState {
 
     /// The static input that tells a scale; 0 (the mean) without an observation.
     pub(crate) fn scale_input(&self, metric: usize, scale: &Scale) -> f32 {
+        if scale.transformation.is_some() {
+            return (scale.scale - self.scale_mean[metric]) / self.scale_deviation[metric];
+        }
         if !scale.is_observed() {
             return 0.0;
         }
@@ -267,83 +307,15 @@ impl NormaliserState {
 }
 
 /// A logarithm that takes both signs and zero.
-fn compress(value: f32) -> f32 {
+pub(crate) fn compress(value: f32) -> f32 {
     value.signum() * value.abs().ln_1p()
-}
-
-/// Fits a [`NormaliserState`] over the windows of the training data, in one pass and constant memory.
-#[derive(Debug)]
-pub struct NormaliserFit {
-    config: NormaliserConfig,
-    centers: Vec<Moments>,
-    scales: Vec<Moments>,
-    sorted: Vec<f32>,
-}
-
-impl NormaliserFit {
-    /// Of a schema with so many metrics.
-    pub fn new(config: &NormaliserConfig, metrics: usize) -> Self {
-        let moments = vec![Moments::default(); metrics];
-        Self {
-            config: config.clone(),
-            centers: moments.clone(),
-            scales: moments,
-            sorted: Vec::new(),
-        }
-    }
-
-    /// Takes a window into account. A sample of the windows is enough; the order does not matter much.
-    pub fn observe(&mut self, window: &Window<'_>) {
-        for (metric, values) in window.values.iter().enumerate().take(self.centers.len()) {
-            if let Some((center, scale)) = self.config.measure(values, &mut self.sorted) {
-                self.centers[metric].add(f64::from(compress(center)));
-                if scale > 0.0 {
-                    self.scales[metric].add(f64::from(scale.ln()));
-                }
-            }
-        }
-    }
-
-    /// The fitted state; metrics that were never seen get neutral values.
-    pub fn finish(self) -> NormaliserState {
-        let means = |all: &[Moments]| all.iter().map(|m| m.mean as f32).collect();
-        let deviations = |all: &[Moments]| all.iter().map(Moments::deviation).collect();
-        NormaliserState {
-            usual_scale: self.scales.iter().map(|m| (m.mean as f32).exp()).collect(),
-            center_mean: means(&self.centers),
-            center_deviation: deviations(&self.centers),
-            scale_mean: means(&self.scales),
-            scale_deviation: deviations(&self.scales),
-        }
-    }
-}
-
-/// Running mean and variance (Welford).
-#[derive(Debug, Clone, Default)]
-struct Moments {
-    count: u64,
-    mean: f64,
-    squares: f64,
-}
-
-impl Moments {
-    fn add(&mut self, value: f64) {
-        self.count += 1;
-        let delta = value - self.mean;
-        self.mean += delta / self.count as f64;
-        self.squares += delta * (value - self.mean);
-    }
-
-    /// 1 where there is no spread to divide by.
-    fn deviation(&self) -> f32 {
-        let deviation = (self.squares / self.count.max(1) as f64).sqrt() as f32;
-        if deviation > 1e-6 { deviation } else { 1.0 }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::normaliser_fit::NormaliserFit;
+    use crate::window::Window;
 
     fn scale_of(values: &[f32]) -> Scale {
         NormaliserState::neutral(1).scale(&NormaliserConfig::default(), 0, values, &mut Vec::new())
@@ -397,6 +369,7 @@ mod tests {
         for values in &series {
             let values = vec![values.as_slice()];
             fit.observe(&Window {
+                entity: "",
                 end_bin_ms: 0,
                 step_secs: 300,
                 values,

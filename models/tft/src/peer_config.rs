@@ -28,6 +28,7 @@ impl Architecture {
         };
         let categorical_columns = variables.names("x_categoricals")?;
         let architecture = Self {
+            direct: None,
             hidden_size,
             attention_heads: hyper.integer("attention_head_size")?,
             lstm_layers: hyper.integer("lstm_layers")?,

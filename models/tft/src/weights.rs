@@ -8,7 +8,7 @@
 //! single concatenation.
 
 use std::collections::BTreeMap;
-use std::ops::Index;
+use std::ops::{Index, Range};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -158,6 +158,15 @@ impl Layout {
         self.blocks.iter().fold(0, |sum: usize, block| {
             sum.saturating_add(elements(&block.view))
         })
+    }
+
+    /// Where a block lies in the flat vector.
+    pub(crate) fn range(&self, id: BlockId) -> Range<usize> {
+        let start = self.blocks[..id.0]
+            .iter()
+            .map(|block| elements(&block.view))
+            .sum();
+        start..start + elements(&self.blocks[id.0].view)
     }
 
     /// Splits the flat tensor into its blocks. Views, so no value is copied.

@@ -4,6 +4,8 @@
 /// holds NaN.
 #[derive(Debug, Clone)]
 pub struct Window<'a> {
+    /// The entity's name, for models that keep a table of scales by entity; empty where nobody knows it.
+    pub entity: &'a str,
     /// Start of the newest bin, ms since the epoch.
     pub end_bin_ms: i64,
     /// Length of a bin in seconds.

@@ -82,6 +82,7 @@ impl Series {
 
     fn window(&self) -> Window<'_> {
         Window {
+            entity: "",
             end_bin_ms: 3 * DAY_MS,
             step_secs: 300,
             values: self.values.iter().map(Vec::as_slice).collect(),
@@ -381,7 +382,7 @@ fn lags_relative_time_and_targets_line_up() {
             .position(|c| c == name)
             .unwrap() as i64
     };
-    let (inputs, scale) = (&prepared.inputs, prepared.scales[0][0]);
+    let (inputs, scale) = (prepared.batch.inputs().unwrap(), prepared.scales[0][0]);
     let lag = |step: i64| {
         inputs
             .decoder_reals
@@ -400,9 +401,9 @@ fn lags_relative_time_and_targets_line_up() {
         values: future.iter().map(Vec::as_slice).collect(),
     };
     let targets = preparer.targets(&prepared, &[future]).unwrap();
-    let mask: Vec<f32> = Vec::try_from(targets.mask.select(2, 0).flatten(0, -1)).unwrap();
-    assert_eq!(mask, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
-    let value = targets.values.double_value(&[0, 2, 0]) as f32;
+    let of_first: Vec<f32> = targets.weights.iter().step_by(3).copied().collect();
+    assert_eq!(of_first, [1.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
+    let value = targets.values[2 * 3];
     assert!((scale.restore(value) - 42.0).abs() < 1e-3);
 }
 
@@ -421,6 +422,7 @@ proptest! {
         let steps = values.iter().map(Vec::len).min().unwrap();
         let status = vec![status; steps];
         let window = Window {
+            entity: "",
             end_bin_ms,
             step_secs: 300,
             values: values.iter().map(|v| &v[..steps]).collect(),
@@ -428,10 +430,8 @@ proptest! {
             profile: "nobody",
         };
         let prepared = preparer.prepare(&[window]).unwrap();
-        for reals in [&prepared.inputs.encoder_reals, &prepared.inputs.decoder_reals] {
-            prop_assert!(reals.abs().max().double_value(&[]) < 1e4);
-        }
-        let codes = &prepared.inputs.encoder_categories;
-        prop_assert!(codes.min().int64_value(&[]) >= 0 && codes.max().int64_value(&[]) <= 2);
+        let (past, future) = (&prepared.batch.encoder, &prepared.batch.decoder);
+        prop_assert!(past.reals.iter().chain(&future.reals).all(|value| value.abs() < 1e4));
+        prop_assert!(past.codes.iter().all(|code| (0..=2).contains(code)));
     }
 }

@@ -227,6 +227,7 @@ impl Lesson {
         Self {
             network: Network::load(&architecture, &weights, Device::Cpu).unwrap(),
             inputs: Inputs {
+                direct: None,
                 encoder_reals: tensor(&file, "encoder_cont"),
                 encoder_categories: tensor(&file, "encoder_cat"),
                 decoder_reals: tensor(&file, "decoder_cont"),

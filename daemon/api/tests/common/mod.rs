@@ -93,6 +93,14 @@ impl Control for FakeControl {
         })
     }
 
+    fn roll_back_model(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        Box::pin(async {
+            Err(ReloadError::NotFound(
+                "there is no earlier model to go back to".to_owned(),
+            ))
+        })
+    }
+
     fn forecast_now(&self, entity: EntityName) -> BoxFuture<'_, ForecastNow> {
         Box::pin(async move {
             match entity.as_str() {

@@ -1,10 +1,13 @@
 //! One file per verb, except `serve`.
 
+pub mod backtest;
+pub mod bench;
 pub mod config;
 pub mod forecast;
 pub mod generate;
 pub mod key;
 pub mod model;
 pub mod plugin;
+pub mod offline;
 pub mod replay;
 pub mod train;

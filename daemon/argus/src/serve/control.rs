@@ -1,36 +1,30 @@
 //! The daemon as the API sees it: models, forecasts on demand, plugins, readiness.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, ConnectorReport, Control, ForecastNowError, ModelEntry, ModelInfo, ModelList, PluginReloadError,
+    BoxFuture, ConnectorReport, Control, ForecastNowError, ModelInfo, ModelList, PluginReloadError,
     PluginReloaded, PluginReport, Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
 };
-use argus_fleet::{EntityForecast, ModelId, Risk};
-use argus_forecast::lookup::{self, ModelListing};
-use argus_forecast::{
-    CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel, Lookup, ModelSlot,
-};
+use argus_fleet::{EntityForecast, Risk};
+use argus_forecast::lookup;
+use argus_forecast::{CONTEXT_STEPS, ForecastError, ForecastHandle, LoadedModel};
 use argus_plugin_host::services::connectors::Connectors;
 use argus_schema::EntityName;
 use argus_sources::Sources;
 use argus_store::{Clock, RecoveryReport, Store};
-use serde_json::Value;
+
+use super::models::Models;
 
 use super::plugin_set::PluginSet;
 
 /// Everything the trait needs.
 pub struct DaemonControl {
-    /// The serving model.
-    pub models: Arc<ModelSlot>,
-    /// Where models come from.
-    pub lookup: Lookup,
+    /// The serving model, and those that could serve.
+    pub models: Arc<Models>,
     /// Its writer's life decides readiness.
     pub store: Arc<Store>,
-    /// File that names the activated model.
-    pub active_pointer: PathBuf,
     /// The forecast loop.
     pub forecasts: ForecastHandle,
     /// Configured plugins.
@@ -49,18 +43,10 @@ pub struct DaemonControl {
 
 impl Control for DaemonControl {
     fn models(&self) -> BoxFuture<'_, ModelList> {
+        let models = Arc::clone(&self.models);
         Box::pin(async move {
-            let Some(dir) = self.lookup.models_dir() else {
-                return ModelList::default();
-            };
-            let shown = dir.display().to_string();
-            let entries = tokio::task::spawn_blocking(move || {
-                lookup::list(&dir).into_iter().map(entry).collect()
-            });
-            ModelList {
-                models_dir: Some(shown),
-                models: entries.await.unwrap_or_default(),
-            }
+            let listed = tokio::task::spawn_blocking(move || models.list());
+            listed.await.unwrap_or_default()
         })
     }
 
@@ -81,37 +67,11 @@ impl Control for DaemonControl {
     }
 
     fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
-        Box::pin(async move {
-            let chosen = path.is_some();
-            let candidates = self.reload_targets(path)?;
-            let previous = self
-                .models
-                .current()
-                .ok()
-                .map(|loaded| loaded.id.name.clone());
-            let (models, pointer) = (Arc::clone(&self.models), self.active_pointer.clone());
-            let load = tokio::task::spawn_blocking(move || {
-                let current = load_first(&models, &candidates)?;
-                if chosen && let Err(error) = write_pointer(&pointer, &current.path) {
-                    tracing::error!(%error, pointer = %pointer.display(), "the model serves, but not after a restart");
-                }
-                Ok(current)
-            });
-            let current = load
-                .await
-                .map_err(|error| ReloadError::Unavailable(error.to_string()))?
-                .map_err(ReloadError::Refused)?;
-            let timestamp = self
-                .models
-                .current()
-                .ok()
-                .and_then(|loaded| timestamp(&loaded));
-            Ok(Reloaded {
-                previous,
-                current,
-                timestamp,
-            })
-        })
+        self.change_model(move |models| models.activate(path))
+    }
+
+    fn roll_back_model(&self) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        self.change_model(Models::roll_back)
     }
 
     fn forecast_now(
@@ -171,74 +131,17 @@ impl Control for DaemonControl {
 }
 
 impl DaemonControl {
-    /// Directories to try: the named one, which must be one of those that are listed, or those that a restart would.
-    fn reload_targets(&self, path: Option<String>) -> Result<Vec<PathBuf>, ReloadError> {
-        let Some(path) = path else {
-            let choice = self.lookup.choose();
-            if choice.candidates.is_empty() {
-                return Err(ReloadError::NotFound(format!(
-                    "no model found ({})",
-                    choice.because
-                )));
-            }
-            return Ok(choice.candidates);
-        };
-        let dir = self.lookup.models_dir().ok_or_else(|| {
-            ReloadError::NotFound(
-                "there is no models directory; start with --models-dir DIR".to_owned(),
-            )
-        })?;
-        let listed = lookup::list(&dir);
-        let wanted = Path::new(&path);
-        let found = listed
-            .iter()
-            .find(|m| m.name == path || m.path == wanted || same_place(&m.path, wanted));
-        match found {
-            Some(model) => Ok(vec![model.path.clone()]),
-            None if wanted
-                .parent()
-                .is_some_and(|parent| same_place(parent, &dir)) =>
-            {
-                Err(ReloadError::Refused(format!(
-                    "`{path}` is no model directory: it holds no config.json"
-                )))
-            }
-            None if wanted.is_absolute() && wanted.exists() => {
-                Err(ReloadError::NotAllowed(format!(
-                    "`{path}` does not lie in the models directory {}; only models there may be loaded",
-                    dir.display()
-                )))
-            }
-            None => Err(ReloadError::NotFound(format!(
-                "no model `{path}` in {}",
-                dir.display()
-            ))),
-        }
+    /// Loads a model where blocking is allowed.
+    fn change_model(
+        &self,
+        change: impl FnOnce(&Models) -> Result<Reloaded, ReloadError> + Send + 'static,
+    ) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {
+        let models = Arc::clone(&self.models);
+        Box::pin(async move {
+            let changed = tokio::task::spawn_blocking(move || change(&models)).await;
+            changed.map_err(|error| ReloadError::Unavailable(error.to_string()))?
+        })
     }
-}
-
-/// Loads the first of `candidates` that can be loaded; else says why the last could not.
-fn load_first(models: &ModelSlot, candidates: &[PathBuf]) -> Result<Arc<ModelId>, String> {
-    let mut refusal = "no model directory".to_owned();
-    for dir in candidates {
-        match models.load(dir) {
-            Ok(id) => return Ok(id),
-            Err(reason) => refusal = reason,
-        }
-    }
-    Err(refusal)
-}
-
-/// Remembers the activated model for the next start; written beside and renamed.
-fn write_pointer(pointer: &Path, model: &str) -> std::io::Result<()> {
-    let beside = pointer.with_extension("new");
-    std::fs::write(&beside, format!("{model}\n"))?;
-    std::fs::File::open(&beside)?.sync_all()?;
-    std::fs::rename(&beside, pointer)
-}
-
-fn same_place(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 #[expect(
@@ -255,30 +158,4 @@ fn quantile_levels(model: &argus_tft::Model) -> Vec<f32> {
 
 fn timestamp(loaded: &LoadedModel) -> Option<String> {
     Some(lookup::timestamp_of(&loaded.id.name)).filter(|t| !t.is_empty())
-}
-
-fn entry(listing: ModelListing) -> ModelEntry {
-    let files: Vec<_> = std::fs::read_dir(&listing.path)
-        .map(|entries| {
-            entries
-                .flatten()
-                .filter_map(|e| e.metadata().ok())
-                .collect()
-        })
-        .unwrap_or_default();
-    let modified = files.iter().filter_map(|m| m.modified().ok()).max();
-    let modified_ms = modified
-        .and_then(|t| t.duration_since(std::time::UNIX_EPOCH).ok())
-        .map_or(0, |d| d.as_millis());
-    let training = std::fs::read(listing.path.join("training.json")).ok();
-    ModelEntry {
-        path: listing.path.display().to_string(),
-        name: listing.name,
-        timestamp: Some(listing.timestamp).filter(|t| !t.is_empty()),
-        size_bytes: files.iter().map(std::fs::Metadata::len).sum(),
-        modified_ms: i64::try_from(modified_ms).unwrap_or(i64::MAX),
-        training: training
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or(Value::Null),
-    }
 }

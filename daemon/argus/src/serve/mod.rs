@@ -2,6 +2,7 @@
 
 pub mod connectors;
 mod control;
+pub mod models;
 mod observe;
 mod plugin_services;
 mod plugin_set;
@@ -22,7 +23,6 @@ use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
 use argus_fleet::Fleet;
-use argus_forecast::lookup::ACTIVE_POINTER;
 use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
 use argus_plugin_host::services::Services;
@@ -37,6 +37,7 @@ use crate::cli::{COMPILE_VERB, ServeArgs};
 use crate::exit::Outcome;
 use crate::output;
 use control::DaemonControl;
+use models::Models;
 use plugin_set::PluginSet;
 use settings::data_dir;
 
@@ -148,11 +149,11 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let sources = polling::sources(&plugins, &config);
     let sources = Arc::new(Sources::spawn(sources, &intake, rand::random(), &stop));
     let stopping = Arc::new(AtomicBool::new(false));
+    let models = Arc::new(Models::new(models, lookup, &data_dir));
+    tokio::spawn(Arc::clone(&models).watch(stop.clone()));
     let control = DaemonControl {
         models,
-        lookup,
         store: Arc::clone(&store),
-        active_pointer: data_dir.join(ACTIVE_POINTER),
         forecasts: forecasts.clone(),
         plugins,
         sources: Arc::clone(&sources),

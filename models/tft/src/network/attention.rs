@@ -10,10 +10,10 @@ use crate::weights::{BlockId, Init, Layout, Views};
 /// Places of the attention's parameters.
 #[derive(Debug)]
 pub(crate) struct AttentionSpec {
-    query: (BlockId, BlockId),
-    key: (BlockId, BlockId),
-    value: LinearSpec,
-    output: BlockId,
+    pub(crate) query: (BlockId, BlockId),
+    pub(crate) key: (BlockId, BlockId),
+    pub(crate) value: LinearSpec,
+    pub(crate) output: BlockId,
     heads: i64,
     head_size: i64,
     causal: bool,

@@ -4,6 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use super::Torch;
 use super::attention::Attention;
+use super::direct::Direct;
 use super::embedding::Embedding;
 use super::grn::{Binding, GateNorm, Grn, GrnSpec, Linear};
 use super::parts::Parts;
@@ -33,6 +34,7 @@ pub(crate) struct Bound {
     position_wise: Grn,
     pre_output: GateNorm,
     output: Linear,
+    direct: Option<Direct>,
     target_outputs: Vec<i64>,
     lstm_layers: i64,
     device: tch::Device,
@@ -72,6 +74,10 @@ impl Bound {
             output: Linear {
                 weight: Tensor::f_cat(&weights, 0)?,
                 bias: Tensor::f_cat(&biases, 0)?,
+            },
+            direct: match &parts.direct {
+                Some(spec) => Some(spec.bind(views)?),
+                None => None,
             },
             embeddings,
             target_outputs: architecture.targets.iter().map(|t| t.outputs).collect(),
@@ -138,6 +144,13 @@ impl Bound {
         let attended = self.post_attention.forward(attended, &last(&enriched)?)?;
         let positioned = self.position_wise.forward(&attended, None)?;
         let out = self.pre_output.forward(positioned, &last(&temporal)?)?;
+        let mut raw = self.output.forward(&out)?;
+        if let Some(direct) = &self.direct {
+            let inputs = inputs.direct.as_ref().ok_or_else(|| {
+                TchError::Shape("the architecture has direct paths; the inputs lack theirs".to_owned())
+            })?;
+            raw = raw.f_add(&direct.forward(inputs, &out)?)?;
+        }
 
         let split = |attention: Tensor| {
             let by_horizon = attention.f_transpose(1, 2)?;
@@ -147,7 +160,7 @@ impl Bound {
             })
         };
         Ok(Outputs {
-            raw: self.output.forward(&out)?,
+            raw,
             target_outputs: self.target_outputs.clone(),
             attention: want.attention.then(|| split(attention)).transpose()?,
             weights: want.weights.then(|| SelectionWeights {

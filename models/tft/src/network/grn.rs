@@ -137,8 +137,8 @@ impl Linear {
 /// Places of a gated linear unit followed by "add the residual, layer norm".
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GateNormSpec {
-    linear: LinearSpec,
-    norm: NormSpec,
+    pub(crate) linear: LinearSpec,
+    pub(crate) norm: NormSpec,
 }
 
 impl GateNormSpec {
@@ -226,9 +226,9 @@ impl ResampleSpec {
         }
     }
 
-    pub(crate) fn bind(&self, views: &Views, binding: Binding) -> Torch<Resample> {
+    pub(crate) fn bind(&self, views: &Views) -> Torch<Resample> {
         let gate = double_sigmoid(&views[self.mask])?;
-        let matrix = interpolation(self.input, self.output, binding.device)?.f_mul(&gate)?;
+        let matrix = interpolation(self.input, self.output, &gate)?.f_mul(&gate)?;
         Ok(Resample {
             matrix,
             norm: self.norm.bind(views),
@@ -256,8 +256,8 @@ pub(crate) fn double_sigmoid(mask: &Tensor) -> Torch<Tensor> {
 }
 
 /// The matrix `[input, output]` of linear interpolation over the feature axis with aligned corners; the identity
-/// where the sizes are equal.
-pub(crate) fn interpolation(input: i64, output: i64, device: Device) -> Torch<Tensor> {
+/// where the sizes are equal. It has device and kind of `like`.
+pub(crate) fn interpolation(input: i64, output: i64, like: &Tensor) -> Torch<Tensor> {
     let (rows, columns) = (input as usize, output as usize);
     let mut matrix = vec![0f32; rows * columns];
     // Single precision, like the operator whose effect this is.
@@ -275,14 +275,15 @@ pub(crate) fn interpolation(input: i64, output: i64, device: Device) -> Torch<Te
     }
     Tensor::f_from_slice(&matrix)?
         .f_view([input, output])?
-        .f_to_device(device)
+        .f_to_device(like.device())?
+        .f_to_kind(like.kind())
 }
 
 /// Places of a gated residual network's second half: what follows its first layer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GrnTailSpec {
-    fc2: LinearSpec,
-    gate: GateNormSpec,
+    pub(crate) fc2: LinearSpec,
+    pub(crate) gate: GateNormSpec,
 }
 
 impl GrnTailSpec {
@@ -346,10 +347,10 @@ impl GrnTail {
 /// Places of a gated residual network.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GrnSpec {
-    fc1: LinearSpec,
-    context: Option<BlockId>,
-    resample: Option<ResampleSpec>,
-    tail: GrnTailSpec,
+    pub(crate) fc1: LinearSpec,
+    pub(crate) context: Option<BlockId>,
+    pub(crate) resample: Option<ResampleSpec>,
+    pub(crate) tail: GrnTailSpec,
 }
 
 /// Widths of a gated residual network.
@@ -413,7 +414,7 @@ impl GrnSpec {
             context: self.context.map(|id| views[id].shallow_clone()),
             resample: self
                 .resample
-                .map(|spec| spec.bind(views, binding))
+                .map(|spec| spec.bind(views))
                 .transpose()?,
             tail: self.tail.bind(views, binding)?,
         })

@@ -3,13 +3,14 @@
 //! Shapes in comments use `n` for windows, `h` for the hidden size, `v` for variables. Names and tensor shapes of the
 //! parameters are those of pytorch-forecasting's `TemporalFusionTransformer`.
 
-mod attention;
-mod embedding;
+pub(crate) mod attention;
+pub(crate) mod direct;
+pub(crate) mod embedding;
 mod forward;
-mod grn;
-mod parts;
-mod selection;
-mod sequence;
+pub(crate) mod grn;
+pub(crate) mod parts;
+pub(crate) mod selection;
+pub(crate) mod sequence;
 
 use safetensors::SafeTensors;
 use tch::{TchError, Tensor};
@@ -34,8 +35,8 @@ pub(crate) const NORM_EPS: f64 = 1e-5;
 #[derive(Debug)]
 pub struct Network {
     architecture: Architecture,
-    layout: Layout,
-    parts: Parts,
+    pub(crate) layout: Layout,
+    pub(crate) parts: Parts,
     parameters: Tensor,
     device: Device,
 }
@@ -178,7 +179,7 @@ impl Network {
     }
 }
 
-fn lay_out(architecture: &Architecture) -> Result<(Layout, Parts), WeightsError> {
+pub(crate) fn lay_out(architecture: &Architecture) -> Result<(Layout, Parts), WeightsError> {
     architecture.check()?;
     let mut layout = Layout::default();
     let parts = Parts::register(&mut layout, architecture);

@@ -1,6 +1,7 @@
 //! The modules of a network and where their parameters lie.
 
 use super::attention::AttentionSpec;
+use super::direct::DirectSpec;
 use super::embedding::EmbeddingsSpec;
 use super::grn::{GateNormSpec, GrnSizes, GrnSpec};
 use super::selection::{Role, SelectionSpec, Shared};
@@ -10,29 +11,30 @@ use crate::weights::{BlockId, Init, Layout};
 
 /// Where the parameters of each module lie.
 #[derive(Debug)]
-pub(super) struct Parts {
-    pub(super) embeddings: EmbeddingsSpec,
-    pub(super) shared: Shared,
-    pub(super) statics: SelectionSpec,
-    pub(super) encoder: SelectionSpec,
-    pub(super) decoder: SelectionSpec,
-    pub(super) context_selection: GrnSpec,
-    pub(super) context_hidden: GrnSpec,
-    pub(super) context_cell: GrnSpec,
-    pub(super) context_enrichment: GrnSpec,
-    pub(super) lstm_encoder: LstmSpec,
-    pub(super) lstm_decoder: LstmSpec,
-    pub(super) post_lstm: GateNormSpec,
-    pub(super) enrichment: GrnSpec,
-    pub(super) attention: AttentionSpec,
-    pub(super) post_attention: GateNormSpec,
-    pub(super) position_wise: GrnSpec,
-    pub(super) pre_output: GateNormSpec,
-    pub(super) outputs: Vec<(BlockId, BlockId)>,
+pub(crate) struct Parts {
+    pub(crate) embeddings: EmbeddingsSpec,
+    pub(crate) shared: Shared,
+    pub(crate) statics: SelectionSpec,
+    pub(crate) encoder: SelectionSpec,
+    pub(crate) decoder: SelectionSpec,
+    pub(crate) context_selection: GrnSpec,
+    pub(crate) context_hidden: GrnSpec,
+    pub(crate) context_cell: GrnSpec,
+    pub(crate) context_enrichment: GrnSpec,
+    pub(crate) lstm_encoder: LstmSpec,
+    pub(crate) lstm_decoder: LstmSpec,
+    pub(crate) post_lstm: GateNormSpec,
+    pub(crate) enrichment: GrnSpec,
+    pub(crate) attention: AttentionSpec,
+    pub(crate) post_attention: GateNormSpec,
+    pub(crate) position_wise: GrnSpec,
+    pub(crate) pre_output: GateNormSpec,
+    pub(crate) outputs: Vec<(BlockId, BlockId)>,
+    pub(crate) direct: Option<DirectSpec>,
 }
 
 impl Parts {
-    pub(super) fn register(layout: &mut Layout, architecture: &Architecture) -> Self {
+    pub(crate) fn register(layout: &mut Layout, architecture: &Architecture) -> Self {
         let h = architecture.hidden_size;
         let embeddings = EmbeddingsSpec::register(layout, architecture);
         let shared = Shared::register(layout, architecture);
@@ -85,6 +87,7 @@ impl Parts {
             position_wise,
             pre_output: GateNormSpec::register_under(layout, "pre_output_gate_norm", h, h),
             outputs: register_outputs(layout, architecture),
+            direct: DirectSpec::register(layout, architecture),
         }
     }
 }

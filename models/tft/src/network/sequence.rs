@@ -10,7 +10,7 @@ use crate::weights::{BlockId, Init, Layout, Views};
 #[derive(Debug)]
 pub(crate) struct LstmSpec {
     /// Per layer: input weights, recurrent weights, both biases, in torch's order.
-    parameters: Vec<BlockId>,
+    pub(crate) parameters: Vec<BlockId>,
     layers: i64,
 }
 

@@ -10,11 +10,11 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use tch::Tensor;
 
-use super::rescale::Transformation;
 use super::{ParityError, Tolerances};
 use crate::architecture::Architecture;
 use crate::network::{Network, Torch};
 use crate::peer_config::parse_python_json;
+use crate::transformation::Transformation;
 use crate::weights::floats;
 use crate::{Device, Inputs};
 
@@ -197,6 +197,7 @@ impl Fixture {
     /// Network inputs of some windows.
     pub(super) fn inputs(&self, range: Range<usize>) -> Torch<Inputs> {
         Ok(Inputs {
+            direct: None,
             encoder_reals: self.encoder_reals.windows(&range)?,
             encoder_categories: self.encoder_categories.windows(&range)?,
             decoder_reals: self.decoder_reals.windows(&range)?,

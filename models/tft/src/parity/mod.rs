@@ -14,9 +14,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::errors::{ArchitectureError, TorchError, WeightsError};
+use crate::inputs::{Inputs, Outputs, Want};
+use crate::kernel::{Batch, Kernel, Workspace};
 
 use self::compare::Comparison;
 use self::fixture::Fixture;
+pub(crate) use self::rescale::normaliser_of;
 
 /// Windows that run in one batch; bounds memory, not the size of a fixture.
 const WINDOWS_PER_BATCH: usize = 32;
@@ -161,14 +164,15 @@ impl From<tch::TchError> for ParityError {
     }
 }
 
-/// Compares the network with a fixture, with the tolerances that its configuration advises, else the default ones.
+/// Compares the network on libtorch with a fixture, with the tolerances that its configuration advises, else the
+/// default ones.
 ///
 /// # Errors
 /// When a file is missing, malformed or contradicts another; a difference is no error but part of the report.
 pub fn check(dir: &Path) -> Result<Report, ParityError> {
     let fixture = Fixture::open(dir)?;
     let tolerances = fixture.advised_tolerances();
-    run(dir, fixture, tolerances)
+    check_torch(dir, &fixture, tolerances)
 }
 
 /// The same with tolerances of the caller's own.
@@ -176,25 +180,59 @@ pub fn check(dir: &Path) -> Result<Report, ParityError> {
 /// # Errors
 /// As [`check`].
 pub fn check_with(dir: &Path, tolerances: Tolerances) -> Result<Report, ParityError> {
-    run(dir, Fixture::open(dir)?, tolerances)
+    check_torch(dir, &Fixture::open(dir)?, tolerances)
 }
 
-fn run(dir: &Path, fixture: Fixture, tolerances: Tolerances) -> Result<Report, ParityError> {
-    let (windows, parameters) = (fixture.windows(), fixture.network.parameters().numel());
-    let mut comparison = Comparison::new(&fixture, tolerances)?;
+/// As [`check`], but of our own [`Kernel`]; `None` where it does not support the architecture.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_kernel(dir: &Path) -> Result<Option<Report>, ParityError> {
+    let fixture = Fixture::open(dir)?;
+    let architecture = fixture.network.architecture();
+    if !Kernel::supports(architecture) {
+        return Ok(None);
+    }
+    let mut kernel = Kernel::new(architecture)?;
+    let parameters = fixture.network.parameters().f_detach()?;
+    kernel.bind(&Vec::<f32>::try_from(parameters)?);
+    let widths: Vec<i64> = architecture.targets.iter().map(|t| t.outputs).collect();
+    let mut space = Workspace::default();
+    let forward = |inputs: &Inputs, want| {
+        let answer = kernel.forward(&Batch::from_inputs(inputs)?, want, &mut space)?;
+        Ok(answer.outputs(widths.clone())?)
+    };
+    run(dir, &fixture, fixture.advised_tolerances(), forward).map(Some)
+}
+
+fn check_torch(
+    dir: &Path,
+    fixture: &Fixture,
+    tolerances: Tolerances,
+) -> Result<Report, ParityError> {
     let _no_grad = tch::no_grad_guard();
     let bound = fixture.network.bind(crate::Mode::Eval)?;
+    let forward = |inputs: &Inputs, want| Ok(bound.forward(inputs, want)?);
+    run(dir, fixture, tolerances, forward)
+}
+
+fn run(
+    dir: &Path,
+    fixture: &Fixture,
+    tolerances: Tolerances,
+    mut forward: impl FnMut(&Inputs, Want) -> Result<Outputs, TorchError>,
+) -> Result<Report, ParityError> {
+    let (windows, parameters) = (fixture.windows(), fixture.network.parameters().numel());
+    let mut comparison = Comparison::new(fixture, tolerances)?;
+    let want = Want {
+        attention: true,
+        weights: true,
+    };
     for start in (0..windows).step_by(WINDOWS_PER_BATCH) {
         let range = start..windows.min(start + WINDOWS_PER_BATCH);
         let inputs = fixture.inputs(range.clone())?;
-        let outputs = bound.forward(
-            &inputs,
-            crate::Want {
-                attention: true,
-                weights: true,
-            },
-        )?;
-        comparison.add(&fixture, range, &inputs, &outputs)?;
+        let outputs = forward(&inputs, want)?;
+        comparison.add(fixture, range, &inputs, &outputs)?;
     }
     Ok(Report {
         dir: dir.to_owned(),

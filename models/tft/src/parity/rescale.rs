@@ -5,38 +5,14 @@ use tch::{Kind, Tensor};
 
 use super::ParityError;
 use crate::network::Torch;
-
-/// The last step of a normaliser: how a value leaves its transformed space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Transformation {
-    None,
-    Softplus,
-    Relu,
-    Exp,
-    Sigmoid,
-    Square,
-}
+use crate::transformation::Transformation;
 
 impl Transformation {
-    fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "" | "none" | "identity" => Self::None,
-            // "count" goes back by softplus too: its own inverse may leave the positive numbers.
-            "softplus" | "count" => Self::Softplus,
-            "relu" => Self::Relu,
-            // "log1p" goes back by exp, not by expm1, in the original.
-            "log" | "log1p" => Self::Exp,
-            "logit" => Self::Sigmoid,
-            "sqrt" => Self::Square,
-            _ => return None,
-        })
-    }
-
     /// The transformation of each target, from the configuration's `target_normalisers`.
     ///
     /// One normaliser may stand for all targets; several come as a list, or as an object keyed by target name or index,
     /// possibly inside a multi-normaliser.
-    pub(crate) fn of_targets(config: &Value, targets: &[&str]) -> Result<Vec<Self>, ParityError> {
+    pub(super) fn of_targets(config: &Value, targets: &[&str]) -> Result<Vec<Self>, ParityError> {
         const KEYS: [&str; 4] = [
             "target_normalisers",
             "target_normalizers",
@@ -77,7 +53,7 @@ impl Transformation {
     /// `raw · scale + centre`, then the transformation, in single precision like the original.
     ///
     /// `raw` is `[n, steps, outputs]`, `scales` `[n, 2]`: centre and scale.
-    pub(crate) fn apply(self, raw: &Tensor, scales: &Tensor) -> Torch<Tensor> {
+    pub(super) fn apply(self, raw: &Tensor, scales: &Tensor) -> Torch<Tensor> {
         let column = |index: i64| {
             scales
                 .f_select(1, index)?
@@ -87,16 +63,17 @@ impl Transformation {
         let y = raw.f_mul(&column(1)?)?.f_add(&column(0)?)?;
         match self {
             Self::None => Ok(y),
-            Self::Softplus => y.f_softplus(),
+            Self::Softplus | Self::Count => y.f_softplus(),
             Self::Relu => y.f_relu(),
-            Self::Exp => y.f_exp(),
-            Self::Sigmoid => y.f_sigmoid(),
-            Self::Square => y.f_square(),
+            Self::Log | Self::Log1p => y.f_exp(),
+            Self::Logit => y.f_sigmoid(),
+            Self::Sqrt => y.f_square(),
         }
     }
 }
 
-fn normaliser_of<'a>(normalisers: &'a Value, index: usize, name: &str) -> &'a Value {
+/// The normaliser of one target among all of a description.
+pub(crate) fn normaliser_of<'a>(normalisers: &'a Value, index: usize, name: &str) -> &'a Value {
     match normalisers {
         Value::Array(list) => list.get(index).unwrap_or(&Value::Null),
         Value::Object(map) => {

@@ -1,11 +1,10 @@
 //! Where training windows come from.
 //!
-//! The trainer never asks for "all data". It asks for *chunks*: the windows of one source that start within a stretch
-//! of time, with the rows they reach over. [`MemoryCorpus`] cuts chunks from tracks that it holds; a corpus over files
-//! can load each when asked.
+//! The trainer never asks for "all data". A corpus is an index (which stretches of bins there are) and a way to read
+//! the bins of one stretch; the trainer decides which windows it wants and reads just those. [`MemoryCorpus`] holds
+//! its rows; a corpus over files reads them when asked, so it may be far larger than memory.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::TrainError;
 
@@ -40,6 +39,19 @@ impl Track {
     pub fn is_observed(&self, bin: usize) -> bool {
         self.values.iter().any(|values| !values[bin].is_nan())
     }
+
+    /// Some of its bins.
+    #[must_use]
+    pub fn slice(&self, bins: Range<usize>, step_secs: u32) -> Self {
+        Self {
+            profile: self.profile.clone(),
+            first_bin_ms: self.first_bin_ms + bins.start as i64 * i64::from(step_secs) * 1_000,
+            values: (self.values.iter())
+                .map(|values| values[bins.clone()].to_vec())
+                .collect(),
+            status: self.status[bins].to_vec(),
+        }
+    }
 }
 
 /// Data of one kind, say one trace.
@@ -51,93 +63,80 @@ pub struct Source {
     pub share: f64,
 }
 
-/// The windows of one source that start within one stretch of time.
-#[derive(Debug, Clone)]
-pub struct Chunk {
-    /// Rows of each entity that has windows here.
-    pub tracks: Vec<Arc<Track>>,
-    /// Origins (last encoder bins) as (position in `tracks`, bin).
-    pub origins: Vec<(usize, usize)>,
+/// What a corpus knows of a track without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// Start of the first bin, ms since the epoch.
+    pub first_bin_ms: i64,
+    /// Bins, all of which can be read.
+    pub bins: usize,
+    /// Bins, from the first, that are learned from; those after them are for validation.
+    pub learned: usize,
 }
 
-/// Data to train on, in chunks.
-pub trait Corpus {
+/// A window of a corpus: its last encoder bin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowRef {
+    /// Position of its source in the corpus.
+    pub source: usize,
+    /// Position of its track in the source.
+    pub track: usize,
+    /// Last encoder bin.
+    pub origin: usize,
+}
+
+/// Data to train on. It must not change while a run lasts.
+pub trait Corpus: Sync {
     /// Length of a bin in seconds.
     fn step_secs(&self) -> u32;
 
     /// The sources; their order is part of what makes a run repeatable.
     fn sources(&self) -> &[Source];
 
-    /// Number of chunks of a source. Called once per epoch.
-    fn chunks(&self, source: usize) -> usize;
+    /// The tracks of a source; their order is part of what makes a run repeatable.
+    fn spans(&self, source: usize) -> &[Span];
 
-    /// The windows of a chunk. Called once per chunk and epoch, in shuffled order.
+    /// Bins of a track, within its span.
     ///
     /// # Errors
     /// When its rows cannot be read.
-    fn load(&self, source: usize, chunk: usize) -> Result<Chunk, TrainError>;
+    fn read(&self, source: usize, track: usize, bins: Range<usize>) -> Result<Track, TrainError>;
 }
 
 /// A corpus whose rows are all in memory.
 #[derive(Debug)]
 pub struct MemoryCorpus {
     step_secs: u32,
-    encoder_steps: usize,
-    chunk_steps: usize,
     sources: Vec<Source>,
-    /// `[source][entity]`.
-    tracks: Vec<Vec<Arc<Track>>>,
-    /// Time of the first bin of each source.
-    first_bin_ms: Vec<i64>,
+    /// `[source][track]`.
+    tracks: Vec<Vec<Track>>,
+    spans: Vec<Vec<Span>>,
 }
 
 impl MemoryCorpus {
-    /// Windows start within `chunk_secs` of each other in a chunk and reach back over at most `encoder_steps` bins.
-    pub fn new(
-        step_secs: u32,
-        encoder_steps: usize,
-        chunk_secs: u32,
-        data: Vec<(Source, Vec<Track>)>,
-    ) -> Self {
-        let (sources, tracks): (Vec<_>, Vec<Vec<Track>>) = data.into_iter().unzip();
-        let first_bin = |tracks: &Vec<Track>| tracks.iter().map(|track| track.first_bin_ms).min();
-        Self {
+    /// Of tracks that are learned from as a whole, and of those that are only read for validation.
+    pub fn new(step_secs: u32, data: Vec<(Source, Vec<Track>, Vec<Track>)>) -> Self {
+        let mut corpus = Self {
             step_secs,
-            encoder_steps,
-            chunk_steps: (chunk_secs / step_secs.max(1)).max(1) as usize,
-            sources,
-            first_bin_ms: tracks
-                .iter()
-                .map(|tracks| first_bin(tracks).unwrap_or(0))
-                .collect(),
-            tracks: (tracks.into_iter())
-                .map(|tracks| tracks.into_iter().map(Arc::new).collect())
-                .collect(),
-        }
-    }
-
-    /// All tracks of a source.
-    pub fn tracks(&self, source: usize) -> &[Arc<Track>] {
-        &self.tracks[source]
-    }
-
-    /// Bins of a track's origins whose windows start within a chunk.
-    fn origins(&self, source: usize, track: &Track, chunk: usize) -> Range<usize> {
-        let step_ms = i64::from(self.step_secs) * 1_000;
-        let late = usize::try_from((track.first_bin_ms - self.first_bin_ms[source]) / step_ms)
-            .unwrap_or(0);
-        // A window starts `encoder_steps - 1` bins before its origin, or at the track's first bin: then its encoder
-        // is short. All short windows of a track belong to the chunk of its first bin.
-        let (from, to) = (chunk * self.chunk_steps, (chunk + 1) * self.chunk_steps);
-        let reach = self.encoder_steps - 1;
-        let first = if from <= late {
-            LEAST_STEPS - 1
-        } else {
-            from - late + reach
+            sources: Vec::new(),
+            tracks: Vec::new(),
+            spans: Vec::new(),
         };
-        let end = to.saturating_sub(late) + if to <= late { 0 } else { reach };
-        let usable = track.len().saturating_sub(LEAST_STEPS);
-        first.min(usable)..end.min(usable).max(first.min(usable))
+        for (source, learned, validation) in data {
+            let span = |track: &Track, learned| Span {
+                first_bin_ms: track.first_bin_ms,
+                bins: track.len(),
+                learned,
+            };
+            let spans = (learned.iter().map(|track| span(track, track.len())))
+                .chain(validation.iter().map(|track| span(track, 0)));
+            corpus.spans.push(spans.collect());
+            corpus.sources.push(source);
+            corpus
+                .tracks
+                .push(learned.into_iter().chain(validation).collect());
+        }
+        corpus
     }
 }
 
@@ -150,71 +149,11 @@ impl Corpus for MemoryCorpus {
         &self.sources
     }
 
-    fn chunks(&self, source: usize) -> usize {
-        let step_ms = i64::from(self.step_secs) * 1_000;
-        let bins = |track: &Arc<Track>| {
-            let late = (track.first_bin_ms - self.first_bin_ms[source]) / step_ms;
-            usize::try_from(late).unwrap_or(0) + track.len()
-        };
-        self.tracks[source]
-            .iter()
-            .map(bins)
-            .max()
-            .unwrap_or(0)
-            .div_ceil(self.chunk_steps)
+    fn spans(&self, source: usize) -> &[Span] {
+        &self.spans[source]
     }
 
-    fn load(&self, source: usize, chunk: usize) -> Result<Chunk, TrainError> {
-        let tracks = self.tracks[source].clone();
-        let origins = (tracks.iter().enumerate())
-            .flat_map(|(index, track)| {
-                let usable = self.origins(source, track, chunk);
-                usable
-                    .filter(|bin| track.is_observed(*bin))
-                    .map(move |bin| (index, bin))
-            })
-            .collect();
-        Ok(Chunk { tracks, origins })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn track(first_bin: i64, bins: usize) -> Track {
-        Track {
-            profile: String::new(),
-            first_bin_ms: first_bin * 300_000,
-            values: vec![vec![1.0; bins]],
-            status: vec![0; bins],
-        }
-    }
-
-    #[test]
-    fn every_origin_lies_in_exactly_one_chunk() {
-        for (tracks, encoder_steps) in [
-            (vec![track(0, 500)], 288),
-            (vec![track(0, 100), track(37, 400), track(24, 20)], 48),
-            (vec![track(10, 30), track(0, 5)], 288),
-        ] {
-            let mut expected: Vec<(usize, usize)> = (tracks.iter().enumerate())
-                .flat_map(|(index, track)| {
-                    (LEAST_STEPS - 1..track.len().saturating_sub(LEAST_STEPS))
-                        .map(move |bin| (index, bin))
-                })
-                .collect();
-            let source = Source {
-                name: "test".to_owned(),
-                share: 1.0,
-            };
-            let corpus = MemoryCorpus::new(300, encoder_steps, 7_200, vec![(source, tracks)]);
-            let mut found: Vec<(usize, usize)> = (0..corpus.chunks(0))
-                .flat_map(|chunk| corpus.load(0, chunk).expect("is in memory").origins)
-                .collect();
-            found.sort_unstable();
-            expected.sort_unstable();
-            assert_eq!(found, expected);
-        }
+    fn read(&self, source: usize, track: usize, bins: Range<usize>) -> Result<Track, TrainError> {
+        Ok(self.tracks[source][track].slice(bins, self.step_secs))
     }
 }

@@ -38,6 +38,9 @@ pub enum TrainError {
     /// The caller asked to stop.
     #[error("training was stopped")]
     Stopped,
+    /// A checkpoint could not be used.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A worker thread ended without an answer.
     #[error("a training thread ended without an answer")]
     Worker,
@@ -59,4 +62,37 @@ impl From<tch::TchError> for TrainError {
     fn from(error: tch::TchError) -> Self {
         Self::Torch(error.into())
     }
+}
+
+/// Why a run cannot be stored or gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The disk refused.
+    #[error("checkpoint `{}`: {source}", path.display())]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no checkpoint, or damaged.
+    #[error("`{}` is not a usable checkpoint: {problem}", path.display())]
+    Foreign {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The checkpoint is of a run with other options or other data.
+    #[error(
+        "the checkpoint is of another run; what differs (checkpoint -> now): {}",
+        differences.join("; ")
+    )]
+    OtherRun {
+        /// Each as `path: old -> new`.
+        differences: Vec<String>,
+    },
+    /// There is no file form of it.
+    #[error("the checkpoint cannot be stored: {0}")]
+    Encode(String),
 }

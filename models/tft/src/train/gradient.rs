@@ -1,90 +1,91 @@
 //! The gradient of a batch: chunk by chunk, on our own threads, added up in a fixed order.
+//!
+//! On the processor the kernel does the work where it can, else libtorch; see [`Engine`].
+
+use std::sync::{Mutex, PoisonError};
 
 use tch::{Kind, Tensor};
 
 use super::TrainError;
+use super::lesson::Lesson;
 use super::loss::quantile_loss;
-use super::sampler::Sample;
-use crate::features::{Preparer, Targets};
-use crate::inputs::{Inputs, Mode, Want};
+use crate::device::Device;
+use crate::inputs::{Mode, Want};
+use crate::kernel::{Kernel, Workspace};
 use crate::network::Network;
 
-/// Windows ready for the network, with what it should say.
-#[derive(Debug)]
-pub(crate) struct Lesson {
-    pub(crate) inputs: Inputs,
-    pub(crate) targets: Targets,
-}
-
-impl Lesson {
-    /// Prepares samples, `chunk_windows` to a lesson.
-    ///
-    /// # Errors
-    /// When a window does not fit the model.
-    pub(crate) fn prepare(
-        preparer: &Preparer,
-        samples: &[Sample],
-        chunk_windows: usize,
-        device: tch::Device,
-    ) -> Result<Vec<Self>, TrainError> {
-        let lesson = |samples: &[Sample]| {
-            let windows: Vec<_> = samples.iter().map(Sample::window).collect();
-            let futures: Vec<_> = samples.iter().map(Sample::future).collect();
-            let prepared = preparer.prepare(&windows)?;
-            let Targets { values, mask } = preparer.targets(&prepared, &futures)?;
-            let targets = Targets {
-                values: values.f_to_device(device)?,
-                mask: mask.f_to_device(device)?,
-            };
-            Ok(Self {
-                inputs: prepared.inputs,
-                targets,
-            })
-        };
-        samples.chunks(chunk_windows).map(lesson).collect()
-    }
-
-    /// Number of observed targets.
-    fn observed(&self) -> Result<f64, TrainError> {
-        Ok(f64::try_from(self.targets.mask.f_sum(Kind::Double)?)?)
-    }
-}
-
-/// Copies of the network, one per thread. Each has its own parameters, so that no two threads share a graph.
+/// What computes losses and gradients, on several threads.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    workers: Vec<Worker>,
+    /// What the trained weights end in.
+    network: Network,
+    engine: Engine,
+    /// One gradient per lesson, kept from step to step.
+    gradients: Vec<Vec<f32>>,
+}
+
+/// Both compute the same function. Threads never share what they write to.
+#[derive(Debug)]
+enum Engine {
+    /// The processor, without dropout.
+    Kernel {
+        kernel: Box<Kernel>,
+        spaces: Vec<Workspace>,
+        levels: Vec<f32>,
+    },
+    /// Everything else. Each thread has parameters of its own, so that no two share a graph.
+    Torch(Vec<TorchWorker>),
 }
 
 #[derive(Debug)]
-struct Worker {
+struct TorchWorker {
     network: Network,
     /// Quantile levels, `[quantiles]`.
     levels: Tensor,
 }
 
-/// Sum of the losses of a lesson's observed targets, and its gradient.
-struct Part {
-    loss: f64,
-    gradient: Option<Tensor>,
+/// A thread's share in the work: the sum of the losses of a lesson's targets, and its gradient if there is room for
+/// one.
+trait Work: Send {
+    fn part(&mut self, lesson: &Lesson, gradient: Option<&mut [f32]>) -> Result<f64, TrainError>;
 }
 
 impl Workers {
-    /// One thread for each network; `levels` are the quantile levels of every target.
+    /// As many threads as said; `levels` are the quantile levels of every target.
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub(crate) fn new(networks: Vec<Network>, levels: &[f64]) -> Result<Self, TrainError> {
-        let worker = |network: Network| {
-            let levels = Tensor::f_from_slice(levels)?.f_to_kind(Kind::Float)?;
-            let levels = levels.f_to_device(network.device().torch())?;
-            Ok(Worker { network, levels })
+    pub(crate) fn new(
+        network: Network,
+        threads: usize,
+        levels: &[f64],
+    ) -> Result<Self, TrainError> {
+        let architecture = network.architecture();
+        let is_plain = network.device() == Device::Cpu && architecture.dropout == 0.0;
+        let engine = if is_plain && Kernel::supports(architecture) {
+            Engine::Kernel {
+                kernel: Box::new(Kernel::new(architecture)?),
+                spaces: (0..threads).map(|_| Workspace::default()).collect(),
+                levels: levels.iter().map(|level| *level as f32).collect(),
+            }
+        } else {
+            let worker = |_| {
+                let levels = Tensor::f_from_slice(levels)?.f_to_kind(Kind::Float)?;
+                Ok(TorchWorker {
+                    network: Network::new(architecture, network.device(), 0)?,
+                    levels: levels.f_to_device(network.device().torch())?,
+                })
+            };
+            Engine::Torch(
+                (0..threads)
+                    .map(worker)
+                    .collect::<Result<_, TrainError>>()?,
+            )
         };
         Ok(Self {
-            workers: networks
-                .into_iter()
-                .map(worker)
-                .collect::<Result<_, TrainError>>()?,
+            network,
+            engine,
+            gradients: Vec::new(),
         })
     }
 
@@ -95,20 +96,18 @@ impl Workers {
     pub(crate) fn gradient(
         &mut self,
         parameters: &Tensor,
-        lessons: &mut [Lesson],
+        lessons: &[Lesson],
     ) -> Result<(f64, Tensor), TrainError> {
-        let (parts, count) = self.run(parameters, lessons, true)?;
-        let mut loss = 0.0;
-        let mut gradient = parameters.f_detach()?.f_zeros_like()?;
-        for part in parts {
-            loss += part.loss;
-            if let Some(own) = part.gradient {
-                let _ = gradient.f_add_(&own)?;
-            }
+        let (loss, count) = self.run(parameters, lessons, true)?;
+        let mut sums = vec![0f32; parameters.numel()];
+        for own in &self.gradients[..lessons.len()] {
+            sums.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
         }
-        let count = count.max(1.0);
-        let _ = gradient.f_div_scalar_(count)?;
-        Ok((loss / count, gradient))
+        let share = 1.0 / count;
+        sums.iter_mut()
+            .for_each(|sum| *sum = (f64::from(*sum) * share) as f32);
+        let gradient = Tensor::f_from_slice(&sums)?.f_to_device(parameters.device())?;
+        Ok((loss * share, gradient))
     }
 
     /// Mean loss per observed target, without a gradient.
@@ -118,98 +117,146 @@ impl Workers {
     pub(crate) fn loss(
         &mut self,
         parameters: &Tensor,
-        lessons: &mut [Lesson],
+        lessons: &[Lesson],
     ) -> Result<f64, TrainError> {
-        let (parts, count) = self.run(parameters, lessons, false)?;
-        Ok(parts.iter().map(|part| part.loss).sum::<f64>() / count.max(1.0))
+        let (loss, count) = self.run(parameters, lessons, false)?;
+        Ok(loss / count)
     }
 
-    /// The first network, with some weights.
+    /// The network, with some weights.
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub(crate) fn into_network(mut self, weights: &Tensor) -> Result<Network, TrainError> {
-        let worker = self.workers.swap_remove(0);
-        set(&worker.network, weights)?;
-        Ok(worker.network)
+    pub(crate) fn into_network(self, weights: &Tensor) -> Result<Network, TrainError> {
+        set(&self.network, weights)?;
+        Ok(self.network)
     }
 
-    /// Each lesson's part, in their order whatever the number of threads, and the number of targets.
+    /// Sum of the losses and number of targets (at least 1), each target with its weight. Leaves each lesson's
+    /// gradient in its place, if `learn`.
     fn run(
         &mut self,
         parameters: &Tensor,
-        lessons: &mut [Lesson],
+        lessons: &[Lesson],
         learn: bool,
-    ) -> Result<(Vec<Part>, f64), TrainError> {
-        let count = lessons
-            .iter()
-            .map(Lesson::observed)
-            .sum::<Result<f64, _>>()?;
-        for worker in &self.workers {
-            set(&worker.network, parameters)?;
-        }
-        let (threads, total) = (self.workers.len(), lessons.len());
-        if let [worker] = self.workers.as_slice() {
-            let parts = lessons.iter().map(|lesson| worker.part(lesson, learn));
-            return Ok((parts.collect::<Result<_, _>>()?, count));
-        }
-        // Thread i takes the lessons i, i + threads, …
-        let mut shares: Vec<Vec<&mut Lesson>> = (0..threads).map(|_| Vec::new()).collect();
-        for (index, lesson) in lessons.iter_mut().enumerate() {
-            shares[index % threads].push(lesson);
-        }
-        let mut parts: Vec<Option<Part>> = Vec::new();
-        std::thread::scope(|scope| {
-            let work = |(worker, share): (&'_ mut Worker, Vec<&'_ mut Lesson>)| {
-                share
-                    .into_iter()
-                    .map(|lesson| worker.part(lesson, learn))
-                    .collect::<Result<Vec<_>, _>>()
-            };
-            let pairs = self.workers.iter_mut().zip(shares);
-            let threads: Vec<_> = pairs.map(|pair| scope.spawn(move || work(pair))).collect();
-            let outcomes = threads
-                .into_iter()
-                .map(|thread| thread.join().map_err(|_| TrainError::Worker)?);
-            let mut outcomes: Vec<_> = outcomes
-                .map(|parts| parts.map(Vec::into_iter))
-                .collect::<Result<_, TrainError>>()?;
-            for index in 0..total {
-                let count = outcomes.len();
-                parts.push(outcomes[index % count].next());
+    ) -> Result<(f64, f64), TrainError> {
+        let count = lessons.iter().map(Lesson::observed).sum::<f64>();
+        let mut workers: Vec<Box<dyn Work + '_>> = Vec::new();
+        match &mut self.engine {
+            Engine::Kernel {
+                kernel,
+                spaces,
+                levels,
+            } => {
+                let parameters = parameters.f_detach()?.f_to_device(tch::Device::Cpu)?;
+                kernel.bind(&Vec::<f32>::try_from(parameters)?);
+                for space in spaces {
+                    let (kernel, levels) = (&*kernel, &*levels);
+                    workers.push(Box::new(KernelWorker {
+                        kernel,
+                        space,
+                        levels,
+                    }));
+                }
             }
-            Ok::<_, TrainError>(())
-        })?;
-        let parts: Option<Vec<Part>> = parts.into_iter().collect();
-        Ok((parts.ok_or(TrainError::Worker)?, count))
+            Engine::Torch(all) => {
+                for worker in all {
+                    set(&worker.network, parameters)?;
+                    workers.push(Box::new(worker));
+                }
+            }
+        }
+        let length = if learn { parameters.numel() } else { 0 };
+        self.gradients
+            .resize_with(lessons.len().max(self.gradients.len()), Vec::new);
+        for gradient in &mut self.gradients {
+            gradient.clear();
+            gradient.resize(length, 0.0);
+        }
+        let losses = spread(workers, lessons, &mut self.gradients, learn)?;
+        Ok((losses.iter().sum(), count.max(1.0)))
     }
 }
 
-impl Worker {
-    fn part(&self, lesson: &Lesson, learn: bool) -> Result<Part, TrainError> {
-        let mode = if learn { Mode::Train } else { Mode::Eval };
+/// Each lesson's loss, in the lessons' order whatever the number of threads.
+fn spread(
+    mut workers: Vec<Box<dyn Work + '_>>,
+    lessons: &[Lesson],
+    gradients: &mut [Vec<f32>],
+    learn: bool,
+) -> Result<Vec<f64>, TrainError> {
+    let mut losses = vec![0.0; lessons.len()];
+    let queue = Mutex::new(lessons.iter().zip(gradients).zip(&mut losses));
+    let work = |worker: &mut Box<dyn Work + '_>| {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(((lesson, gradient), loss)) = next else {
+                return Ok(());
+            };
+            *loss = worker.part(lesson, learn.then_some(gradient))?;
+        }
+    };
+    let mut outcome = Ok(());
+    if let [worker] = workers.as_mut_slice() {
+        outcome = work(worker);
+    } else {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let spawn = |worker| scope.spawn(move || work(worker));
+            let threads: Vec<_> = workers.iter_mut().map(spawn).collect();
+            for thread in threads {
+                let ended = thread.join().unwrap_or(Err(TrainError::Worker));
+                outcome = std::mem::replace(&mut outcome, Ok(())).and(ended);
+            }
+        });
+    }
+    outcome.map(|()| losses)
+}
+
+struct KernelWorker<'a> {
+    kernel: &'a Kernel,
+    space: &'a mut Workspace,
+    levels: &'a [f32],
+}
+
+impl Work for KernelWorker<'_> {
+    fn part(&mut self, lesson: &Lesson, gradient: Option<&mut [f32]>) -> Result<f64, TrainError> {
+        let Lesson { batch, targets } = lesson;
+        Ok(match gradient {
+            Some(gradient) => {
+                self.kernel
+                    .gradient(batch, targets, self.levels, self.space, gradient)
+            }
+            None => self.kernel.loss(batch, targets, self.levels, self.space),
+        }?)
+    }
+}
+
+impl Work for &mut TorchWorker {
+    fn part(&mut self, lesson: &Lesson, gradient: Option<&mut [f32]>) -> Result<f64, TrainError> {
+        let mode = if gradient.is_some() {
+            Mode::Train
+        } else {
+            Mode::Eval
+        };
+        let inputs = lesson.batch.inputs()?;
         let forward = || -> Result<Tensor, TrainError> {
-            let outputs = self
-                .network
-                .forward(&lesson.inputs, mode, Want::default())?;
+            let outputs = self.network.forward(&inputs, mode, Want::default())?;
             Ok(quantile_loss(&outputs.raw, &lesson.targets, &self.levels)?)
         };
-        let loss = if learn {
-            forward()
-        } else {
-            tch::no_grad(forward)
-        }?;
-        let gradient = if learn {
-            let mut gradients =
-                Tensor::f_run_backward(&[&loss], &[self.network.parameters()], false, false)?;
-            gradients.pop()
-        } else {
-            None
+        let loss = match gradient {
+            None => tch::no_grad(forward)?,
+            Some(gradient) => {
+                let loss = forward()?;
+                let parameters = [self.network.parameters()];
+                let own = Tensor::f_run_backward(&[&loss], &parameters, false, false)?;
+                let own = own.first().ok_or(TrainError::Worker)?;
+                let own = own.f_to_device(tch::Device::Cpu)?;
+                own.f_copy_data(gradient, gradient.len())?;
+                loss
+            }
         };
-        Ok(Part {
-            loss: f64::try_from(loss.f_detach()?.f_to_kind(Kind::Double)?)?,
-            gradient,
-        })
+        Ok(f64::try_from(loss.f_detach()?.f_to_kind(Kind::Double)?)?)
     }
 }
 

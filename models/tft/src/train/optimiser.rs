@@ -36,11 +36,12 @@ impl Schedule {
 /// AdamW (Loshchilov & Hutter 2019): decay is applied to the weights themselves, and only where the mask says so.
 #[derive(Debug)]
 pub(crate) struct AdamW {
-    first: Tensor,
-    second: Tensor,
+    pub(crate) first: Tensor,
+    pub(crate) second: Tensor,
     decay: Tensor,
     weight_decay: f64,
-    steps: u64,
+    /// Steps taken.
+    pub(crate) steps: u64,
 }
 
 impl AdamW {
@@ -101,7 +102,8 @@ pub(crate) fn clip(gradient: &mut Tensor, most: f64) -> Torch<f64> {
 pub(crate) struct Average {
     pub(crate) weights: Tensor,
     keep: f64,
-    steps: u64,
+    /// Weights averaged.
+    pub(crate) steps: u64,
 }
 
 impl Average {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::TrainError;
 
 /// Sizes, pace and seeds of a training run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TrainOptions {
     /// Everything random follows from it: initial weights, order, roughening.
     pub seed: u64,
@@ -36,6 +38,15 @@ pub struct TrainOptions {
     pub epoch_share: f64,
     /// How often windows are roughened.
     pub roughening: Roughening,
+    /// Profile of a window whose own one is dropped: what serving gives an entity that it knows nothing of.
+    pub unknown_profile: String,
+    /// Weight of a window's loss, by metric: its scale relative to the source's mean scale, to this power. 0 weighs
+    /// all windows alike in units of their own scale; 1 follows a loss that pools absolute errors over a source.
+    pub scale_weight: f64,
+    /// Windows of a source that start within this time of each other are a chunk.
+    pub chunk_secs: u32,
+    /// Bounds the data in memory: open chunks and batches that were prepared ahead, of all sources together.
+    pub memory_mb: usize,
 }
 
 impl Default for TrainOptions {
@@ -55,11 +66,19 @@ impl Default for TrainOptions {
             patience: 8,
             epoch_share: 0.125,
             roughening: Roughening::USUAL,
+            unknown_profile: String::new(),
+            scale_weight: 0.0,
+            chunk_secs: 7_200,
+            memory_mb: 256,
         }
     }
 }
 
 impl TrainOptions {
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_mb << 20
+    }
+
     /// Checks what a run relies on.
     ///
     /// # Errors
@@ -92,6 +111,15 @@ impl TrainOptions {
         if !positive(self.epoch_share) || !share(self.epoch_share) {
             return refuse("epoch_share", "0 < epoch_share <= 1 is needed");
         }
+        if !(0.0..=2.0).contains(&self.scale_weight) {
+            return refuse("scale_weight", "0 <= scale_weight <= 2 is needed");
+        }
+        if self.memory_mb < MIN_MEMORY_MB || self.chunk_secs == 0 {
+            return refuse(
+                "memory_mb, chunk_secs",
+                "at least 16 MB and one second are needed",
+            );
+        }
         let Roughening {
             shorten,
             drop_metrics,
@@ -109,8 +137,11 @@ impl TrainOptions {
     }
 }
 
+/// Least [`TrainOptions::memory_mb`].
+const MIN_MEMORY_MB: usize = 16;
+
 /// How often windows are made to look like those of hosts that the data does not have.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Roughening {
     /// The encoder is cut to a random length, as of a host that is new.
     pub shorten: f64,

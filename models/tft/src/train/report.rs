@@ -58,8 +58,8 @@ pub enum Ending {
 pub struct Milestone {
     /// Steps done.
     pub step: u64,
-    /// Mean training loss since the last milestone.
-    pub loss: f64,
+    /// Mean training loss since the last milestone; `None` before the first step.
+    pub loss: Option<f64>,
     /// Validation loss of each source; `None` where it has no validation windows.
     pub validation: Vec<Option<f64>>,
 }
@@ -75,6 +75,9 @@ pub struct TrainReport {
     pub epochs: u32,
     /// Wall time in seconds.
     pub wall_secs: f64,
+    /// Part of it in which the network waited for data.
+    #[serde(default)]
+    pub waited_secs: f64,
     /// Why it ended.
     pub ending: Ending,
     /// Step with the least validation loss; 0 without validation.

@@ -1,137 +1,68 @@
-//! Which windows a batch is made of, and how they are roughened.
+//! Which windows a batch is made of.
 //!
 //! Of each source a pool of chunks is open at a time, taken in an order that is shuffled anew for each epoch; windows
-//! come from random chunks of the pool. So a batch mixes times and entities although rows are only ever read chunk
+//! come from random chunks of the pool. So a batch mixes times and entities although a source is gone through chunk
 //! by chunk. Neighbouring windows are nearly equal, so an epoch takes a random part of each chunk's windows.
+//!
+//! Everything random follows from the seed and from *where* it happens: the order of an epoch from (seed, source,
+//! epoch), the windows of a chunk from that and the chunk, the draws of a batch from (seed, step). A [`Position`] is
+//! therefore all that a checkpoint needs to go on with the very same windows.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
-use super::corpus::{Chunk, Corpus, LEAST_STEPS};
-use super::{Roughening, TrainError};
-use crate::window::{Future, Window};
+use super::chunks::{Chunking, Origin};
+use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
+use super::sample::{Sample, Shape};
+use super::{Roughening, TrainError, TrainOptions};
 
-/// Chunks of a source that are open at a time.
+/// Most chunks of a source that are open at a time.
 const POOL_CHUNKS: usize = 48;
 
-/// A window and its future, cut out of a track.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sample {
-    end_bin_ms: i64,
-    step_secs: u32,
-    profile: String,
-    /// `[metric][encoder bin]`.
-    past: Vec<Vec<f32>>,
-    status: Vec<u8>,
-    /// `[metric][decoder bin]`.
-    future: Vec<Vec<f32>>,
+/// Where in the run's data the sampler is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Position {
+    /// Batches drawn.
+    pub(crate) step: u64,
+    sources: Vec<SourcePosition>,
 }
 
-impl Sample {
-    /// The window that ends with a bin of a track: at most `encoder` bins, and at most `decoder` bins after it.
-    pub(crate) fn cut(
-        track: &super::Track,
-        step_secs: u32,
-        origin: usize,
-        encoder: usize,
-        decoder: usize,
-    ) -> Self {
-        let from = (origin + 1).saturating_sub(encoder);
-        let to = (origin + 1 + decoder).min(track.len());
-        let slices = |from: usize, to: usize| {
-            track
-                .values
-                .iter()
-                .map(|values| values[from..to].to_vec())
-                .collect()
-        };
-        Self {
-            end_bin_ms: track.first_bin_ms + origin as i64 * i64::from(step_secs) * 1_000,
-            step_secs,
-            profile: track.profile.clone(),
-            past: slices(from, origin + 1),
-            status: track.status[from..=origin].to_vec(),
-            future: slices(origin + 1, to),
-        }
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourcePosition {
+    /// How many windows it is owed, as the bits of an f64: its decimal form would lose some.
+    owed_bits: u64,
+    /// From 1; 0 before the first.
+    epoch: u32,
+    /// Chunks of the epoch's order that were opened.
+    opened: usize,
+    /// Chunks that were used up, in all epochs.
+    finished: u64,
+    /// Open chunks, each with the windows that are left.
+    pool: Vec<(usize, usize)>,
+}
+
+impl Position {
+    /// Chunks that were used up, of all sources.
+    pub(crate) fn finished_chunks(&self) -> u64 {
+        self.sources.iter().map(|source| source.finished).sum()
     }
 
-    /// What the model sees.
-    pub(crate) fn window(&self) -> Window<'_> {
-        Window {
-            end_bin_ms: self.end_bin_ms,
-            step_secs: self.step_secs,
-            values: self.past.iter().map(Vec::as_slice).collect(),
-            status: &self.status,
-            profile: &self.profile,
-        }
-    }
-
-    /// What it should say.
-    pub(crate) fn future(&self) -> Future<'_> {
-        Future {
-            values: self.future.iter().map(Vec::as_slice).collect(),
-        }
-    }
-
-    /// Makes the window look like those of other hosts: shorter, with gaps, without some metrics, status or profile.
-    fn roughen(&mut self, roughening: &Roughening, encoder: usize, rng: &mut StdRng) {
-        if rng.random_bool(roughening.shorten) && self.status.len() > LEAST_STEPS {
-            let keep = rng
-                .random_range(LEAST_STEPS..=encoder)
-                .min(self.status.len());
-            let cut = self.status.len() - keep;
-            self.past
-                .iter_mut()
-                .for_each(|values| drop(values.drain(..cut)));
-            self.status.drain(..cut);
-        }
-        if rng.random_bool(roughening.drop_metrics) {
-            let share = rng.random_range(0.1..0.7);
-            for (past, future) in self.past.iter_mut().zip(&mut self.future) {
-                if rng.random_bool(share) {
-                    past.fill(f32::NAN);
-                    future.fill(f32::NAN);
-                }
-            }
-        }
-        if rng.random_bool(roughening.gaps) {
-            self.add_gaps(rng);
-        }
-        if rng.random_bool(roughening.drop_status) {
-            self.status.fill(0);
-        }
-        if rng.random_bool(roughening.drop_profile) {
-            self.profile.clear();
-        }
-    }
-
-    /// Takes single bins or one stretch away; the newest bin stays, as a forecast starts from one with data.
-    fn add_gaps(&mut self, rng: &mut StdRng) {
-        let last = self.status.len() - 1;
-        let lost: Vec<usize> = if rng.random_bool(0.5) {
-            let share = rng.random_range(0.02..0.4);
-            (0..last).filter(|_| rng.random_bool(share)).collect()
-        } else {
-            let start = rng.random_range(0..last);
-            let end = start + rng.random_range(1..=(last - start).min(100));
-            (start..end).collect()
-        };
-        for bin in lost {
-            self.past
-                .iter_mut()
-                .for_each(|values| values[bin] = f32::NAN);
-            self.status[bin] = 0;
-        }
-    }
-
-    /// Whether there is something to see and something to learn.
-    fn is_useful(&self) -> bool {
-        let any = |values: &[f32]| values.iter().any(|value| !value.is_nan());
-        self.past
+    /// Epochs begun, of all sources together.
+    pub(crate) fn epochs_begun(&self) -> u64 {
+        self.sources
             .iter()
-            .zip(&self.future)
-            .any(|(past, future)| any(past) && any(future))
+            .map(|source| u64::from(source.epoch))
+            .sum()
+    }
+
+    /// The epoch of the source that is furthest.
+    pub(crate) fn epoch(&self) -> u32 {
+        let epochs = self.sources.iter().map(|source| source.epoch);
+        epochs.max().unwrap_or(0)
     }
 }
 
@@ -139,74 +70,137 @@ impl Sample {
 pub(crate) struct Sampler<'c> {
     corpus: &'c dyn Corpus,
     sources: Vec<SourceSampler>,
-    encoder: usize,
-    decoder: usize,
+    shape: Shape,
     epoch_share: f64,
+    /// Most windows of a source that are listed as open; at least one chunk's are.
+    pool_windows: usize,
     roughening: Roughening,
-    rng: StdRng,
+    unknown_profile: String,
+    seed: u64,
+    step: u64,
 }
 
-#[derive(Default)]
 struct SourceSampler {
+    chunking: Chunking,
     share: f64,
     /// How many windows it is owed: grows by its share with each window of the run.
     owed: f64,
-    /// Chunks of this epoch that are still to come, last first.
+    /// Chunks of this epoch in their order.
     order: Vec<usize>,
     epoch: u32,
-    pool: Vec<Chunk>,
+    opened: usize,
+    finished: u64,
+    pool: Vec<OpenChunk>,
+    /// The last epoch that gave a window.
+    useful_epoch: u32,
+}
+
+struct OpenChunk {
+    chunk: usize,
+    /// Windows that are left, the next one last.
+    origins: Vec<Origin>,
 }
 
 impl<'c> Sampler<'c> {
     pub(crate) fn new(
         corpus: &'c dyn Corpus,
-        (encoder, decoder): (usize, usize),
-        epoch_share: f64,
-        roughening: Roughening,
-        seed: u64,
+        shape: Shape,
+        options: &TrainOptions,
     ) -> Result<Self, TrainError> {
         let total: f64 = corpus.sources().iter().map(|source| source.share).sum();
         let mut sources = Vec::new();
         for (index, source) in corpus.sources().iter().enumerate() {
-            let mut origins = (0..corpus.chunks(index)).map(|chunk| corpus.load(index, chunk));
-            if !origins.any(|chunk| chunk.is_ok_and(|chunk| !chunk.origins.is_empty())) {
+            let spans = corpus.spans(index);
+            if !spans.iter().any(|span| span.learned >= 2 * LEAST_STEPS) {
                 return Err(TrainError::NoWindows {
                     source_name: source.name.clone(),
                 });
             }
             sources.push(SourceSampler {
+                chunking: Chunking::new(
+                    spans,
+                    shape.encoder,
+                    options.chunk_secs,
+                    corpus.step_secs(),
+                ),
                 share: source.share / total,
-                ..SourceSampler::default()
+                owed: 0.0,
+                order: Vec::new(),
+                epoch: 0,
+                opened: 0,
+                finished: 0,
+                pool: Vec::new(),
+                useful_epoch: 0,
             });
         }
-        let rng = StdRng::seed_from_u64(seed);
+        let bytes = options.memory_bytes() / 8 / sources.len().max(1);
         Ok(Self {
             corpus,
             sources,
-            encoder,
-            decoder,
-            epoch_share,
-            roughening,
-            rng,
+            shape,
+            epoch_share: options.epoch_share,
+            pool_windows: bytes / size_of::<Origin>(),
+            roughening: options.roughening,
+            unknown_profile: options.unknown_profile.clone(),
+            seed: options.seed,
+            step: 0,
         })
     }
 
-    /// Epochs begun, of the source that is furthest.
-    pub(crate) fn epoch(&self) -> u32 {
-        self.sources
-            .iter()
-            .map(|source| source.epoch)
-            .max()
-            .unwrap_or(0)
+    /// Where it is, after the last batch.
+    pub(crate) fn position(&self) -> Position {
+        let source = |source: &SourceSampler| SourcePosition {
+            owed_bits: source.owed.to_bits(),
+            epoch: source.epoch,
+            opened: source.opened,
+            finished: source.finished,
+            pool: (source.pool.iter())
+                .map(|open| (open.chunk, open.origins.len()))
+                .collect(),
+        };
+        Position {
+            step: self.step,
+            sources: self.sources.iter().map(source).collect(),
+        }
+    }
+
+    /// Goes to a position of a sampler with the same corpus, options and seed.
+    pub(crate) fn go_to(&mut self, position: &Position) {
+        self.step = position.step;
+        for (index, at) in position.sources.iter().enumerate() {
+            let order = self.order(index, at.epoch);
+            let pool = (at.pool.iter())
+                .map(|(chunk, left)| {
+                    let mut open = self.open(index, at.epoch, *chunk);
+                    open.origins.truncate(*left);
+                    open
+                })
+                .collect();
+            let source = &mut self.sources[index];
+            source.owed = f64::from_bits(at.owed_bits);
+            source.order = order;
+            source.epoch = at.epoch;
+            source.opened = at.opened;
+            source.finished = at.finished;
+            source.pool = pool;
+            source.useful_epoch = at.epoch;
+        }
     }
 
     /// The next windows.
     pub(crate) fn batch(&mut self, windows: usize) -> Result<Vec<Sample>, TrainError> {
+        let mut rng = seeded(self.seed, &[BATCH, self.step]);
+        self.step += 1;
         let mut samples = Vec::with_capacity(windows);
         while samples.len() < windows {
             let source = self.next_source();
-            let mut sample = self.draw(source)?;
-            sample.roughen(&self.roughening, self.encoder, &mut self.rng);
+            let mut sample = self.draw(source, &mut rng)?;
+            sample.roughen(
+                &self.roughening,
+                &self.unknown_profile,
+                self.shape.encoder,
+                &mut rng,
+            );
             if sample.is_useful() {
                 samples.push(sample);
             }
@@ -229,56 +223,122 @@ impl<'c> Sampler<'c> {
         chosen
     }
 
-    fn draw(&mut self, index: usize) -> Result<Sample, TrainError> {
-        self.fill_pool(index)?;
-        let source = &mut self.sources[index];
-        let slot = self.rng.random_range(0..source.pool.len());
-        let chunk = &mut source.pool[slot];
-        let origin = chunk.origins.len() - 1;
-        let (track, bin) = chunk.origins.swap_remove(origin);
-        let step_secs = self.corpus.step_secs();
-        let sample = Sample::cut(
-            &chunk.tracks[track],
-            step_secs,
-            bin,
-            self.encoder,
-            self.decoder,
-        );
-        if chunk.origins.is_empty() {
-            source.pool.swap_remove(slot);
+    /// A window of a source that has something to see and to learn.
+    fn draw(&mut self, index: usize, rng: &mut StdRng) -> Result<Sample, TrainError> {
+        loop {
+            self.fill_pool(index)?;
+            let source = &mut self.sources[index];
+            let slot = rng.random_range(0..source.pool.len());
+            let open = &mut source.pool[slot];
+            let (track, bin) = open.origins.pop().unwrap_or_default();
+            if open.origins.is_empty() {
+                source.pool.swap_remove(slot);
+                source.finished += 1;
+            }
+            let window = WindowRef {
+                source: index,
+                track: track as usize,
+                origin: bin as usize,
+            };
+            let end = self.corpus.spans(index)[window.track].learned;
+            let sample = Sample::read(self.corpus, window, self.shape, end)?;
+            if sample.starts_from_data() && sample.is_useful() {
+                source.useful_epoch = source.epoch;
+                return Ok(sample);
+            }
         }
-        Ok(sample)
     }
 
     /// Opens chunks until the pool is full or the epoch's last one is open; begins an epoch when the pool is empty.
     fn fill_pool(&mut self, index: usize) -> Result<(), TrainError> {
-        let source = &mut self.sources[index];
-        while source.pool.len() < POOL_CHUNKS {
-            let Some(next) = source.order.pop() else {
-                if !source.pool.is_empty() {
-                    break;
-                }
-                source.order = (0..self.corpus.chunks(index)).collect();
-                source.order.shuffle(&mut self.rng);
-                source.epoch += 1;
-                continue;
-            };
-            let mut chunk = self.corpus.load(index, next)?;
-            chunk.origins.shuffle(&mut self.rng);
-            let taken = (chunk.origins.len() as f64 * self.epoch_share).ceil() as usize;
-            chunk.origins.truncate(taken);
-            if !chunk.origins.is_empty() {
-                source.pool.push(chunk);
+        loop {
+            let source = &self.sources[index];
+            let listed: usize = source.pool.iter().map(|open| open.origins.len()).sum();
+            let is_full = source.pool.len() >= POOL_CHUNKS || listed >= self.pool_windows;
+            if is_full && !source.pool.is_empty() {
+                return Ok(());
             }
+            if let Some(chunk) = source.order.get(source.opened).copied() {
+                let open = self.open(index, source.epoch, chunk);
+                let source = &mut self.sources[index];
+                source.opened += 1;
+                if !open.origins.is_empty() {
+                    source.pool.push(open);
+                }
+                continue;
+            }
+            if !source.pool.is_empty() {
+                return Ok(());
+            }
+            // Two epochs without a window: nothing in this source was ever observed.
+            if source.epoch >= source.useful_epoch + 2 {
+                return Err(TrainError::NoWindows {
+                    source_name: self.corpus.sources()[index].name.clone(),
+                });
+            }
+            let epoch = source.epoch + 1;
+            let order = self.order(index, epoch);
+            let source = &mut self.sources[index];
+            (source.epoch, source.order, source.opened) = (epoch, order, 0);
         }
-        Ok(())
     }
+
+    /// The order in which an epoch takes a source's chunks.
+    fn order(&self, index: usize, epoch: u32) -> Vec<usize> {
+        if epoch == 0 {
+            return Vec::new();
+        }
+        let chunks = self.sources[index].chunking.count(self.corpus.spans(index));
+        let mut order: Vec<usize> = (0..chunks).collect();
+        let place = [ORDER, index as u64, u64::from(epoch)];
+        order.shuffle(&mut seeded(self.seed, &place));
+        order
+    }
+
+    /// The windows that an epoch takes of a chunk.
+    fn open(&self, index: usize, epoch: u32, chunk: usize) -> OpenChunk {
+        let spans = self.corpus.spans(index);
+        let mut origins = self.sources[index].chunking.origins(spans, chunk);
+        let place = [CHUNK, index as u64, u64::from(epoch), chunk as u64];
+        origins.shuffle(&mut seeded(self.seed, &place));
+        let taken = (origins.len() as f64 * self.epoch_share).ceil() as usize;
+        origins.truncate(taken);
+        origins.shrink_to_fit();
+        OpenChunk { chunk, origins }
+    }
+}
+
+/// What a random sequence is for; part of its seed.
+const BATCH: u64 = 1;
+const ORDER: u64 = 2;
+const CHUNK: u64 = 3;
+
+/// The random sequence of a place in the run.
+pub(crate) fn seeded(seed: u64, place: &[u64]) -> StdRng {
+    StdRng::seed_from_u64(
+        place
+            .iter()
+            .fold(seed, |mixed, part| mix(mixed ^ mix(*part))),
+    )
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014): neighbouring numbers become unlike ones.
+fn mix(value: u64) -> u64 {
+    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::corpus::{MemoryCorpus, Source, Track};
     use super::*;
+
+    const SHAPE: Shape = Shape {
+        encoder: 48,
+        decoder: 24,
+    };
 
     fn corpus(bins: usize) -> MemoryCorpus {
         let track = |level: f32| Track {
@@ -294,31 +354,35 @@ mod tests {
             name: name.to_owned(),
             share,
         };
+        let (a, b) = (source("a", 3.0), source("b", 1.0));
         let data = vec![
-            (source("a", 3.0), vec![track(0.0), track(10_000.0)]),
-            (source("b", 1.0), vec![track(-1e6)]),
+            (a, vec![track(0.0), track(10_000.0)], Vec::new()),
+            (b, vec![track(-1e6)], Vec::new()),
         ];
-        MemoryCorpus::new(300, 48, 7_200, data)
+        MemoryCorpus::new(300, data)
     }
 
     fn sampler(corpus: &MemoryCorpus, roughening: Roughening, seed: u64) -> Sampler<'_> {
-        Sampler::new(corpus, (48, 24), 0.5, roughening, seed).expect("has windows")
+        let options = TrainOptions {
+            epoch_share: 0.5,
+            roughening,
+            seed,
+            ..TrainOptions::default()
+        };
+        Sampler::new(corpus, SHAPE, &options).expect("has windows")
     }
 
     #[test]
     fn the_future_follows_the_past() {
         let corpus = corpus(400);
-        for sample in sampler(&corpus, Roughening::NONE, 1)
-            .batch(200)
-            .expect("is in memory")
-        {
-            let (past, future) = (&sample.past[0], &sample.future[0]);
+        let mut sampler = sampler(&corpus, Roughening::NONE, 1);
+        for sample in sampler.batch(200).expect("is in memory") {
+            let (window, future) = (sample.window(), sample.future());
+            let (past, future) = (window.values[0], future.values[0]);
             assert_eq!(past[past.len() - 1] + 1.0, future[0]);
-            assert!(
-                (LEAST_STEPS..=48).contains(&past.len())
-                    && (LEAST_STEPS..=24).contains(&future.len())
-            );
-            assert_eq!(past.len(), sample.status.len());
+            assert!((LEAST_STEPS..=48).contains(&past.len()));
+            assert!((LEAST_STEPS..=24).contains(&future.len()));
+            assert_eq!(past.len(), window.steps());
         }
     }
 
@@ -336,13 +400,7 @@ mod tests {
         let plain = sampler(&corpus, Roughening::NONE, 5)
             .batch(100)
             .expect("is in memory");
-        assert_eq!(
-            plain
-                .iter()
-                .filter(|sample| sample.past[0][0] < 0.0)
-                .count(),
-            25
-        );
+        assert_eq!(plain.iter().filter(|sample| sample.source == 1).count(), 25);
     }
 
     #[test]
@@ -351,15 +409,55 @@ mod tests {
         let mut sampler = sampler(&corpus, Roughening::USUAL, 2);
         for _ in 0..20 {
             for sample in sampler.batch(50).expect("is in memory") {
-                assert!(sample.status.len() >= LEAST_STEPS);
-                assert!(
-                    sample
-                        .past
-                        .iter()
-                        .any(|values| !values[values.len() - 1].is_nan())
-                );
+                assert!(sample.window().steps() >= LEAST_STEPS);
+                assert!(sample.starts_from_data());
             }
         }
-        assert!(sampler.epoch() > 5);
+        assert!(sampler.position().epoch() > 5);
+    }
+
+    #[test]
+    fn from_any_position_on_the_same_windows_follow() {
+        let corpus = corpus(150);
+        let mut whole = sampler(&corpus, Roughening::USUAL, 9);
+        let mut positions = vec![whole.position()];
+        let mut batches = Vec::new();
+        for _ in 0..30 {
+            batches.push(whole.batch(7).expect("is in memory"));
+            positions.push(whole.position());
+        }
+        assert!(
+            positions[30].epoch() > 1,
+            "the end of an epoch is among them"
+        );
+        for (start, position) in positions.iter().enumerate().take(30) {
+            let stored = serde_json::to_string(position).expect("is plain data");
+            let position = serde_json::from_str(&stored).expect("was just written");
+            let mut resumed = sampler(&corpus, Roughening::USUAL, 9);
+            resumed.go_to(&position);
+            let next = resumed.batch(7).expect("is in memory");
+            assert_eq!(format!("{next:?}"), format!("{:?}", batches[start]));
+            assert_eq!(resumed.position(), positions[start + 1]);
+        }
+    }
+
+    #[test]
+    fn a_source_without_any_value_is_refused() {
+        let track = Track {
+            profile: String::new(),
+            first_bin_ms: 0,
+            values: vec![vec![f32::NAN; 100]],
+            status: vec![0; 100],
+        };
+        let source = Source {
+            name: "silent".to_owned(),
+            share: 1.0,
+        };
+        let corpus = MemoryCorpus::new(300, vec![(source, vec![track], Vec::new())]);
+        let mut sampler = sampler(&corpus, Roughening::NONE, 1);
+        assert!(matches!(
+            sampler.batch(1),
+            Err(TrainError::NoWindows { source_name }) if source_name == "silent"
+        ));
     }
 }

@@ -192,7 +192,7 @@ impl CategorySpec {
     fn bind(&self, views: &Views, embeddings: &[Embedding], binding: Binding) -> Torch<Category> {
         let embedding = &embeddings[self.embedding];
         let network = match &self.network {
-            CategoryNetSpec::Resample(spec) => CategoryNet::Resample(spec.bind(views, binding)?),
+            CategoryNetSpec::Resample(spec) => CategoryNet::Resample(spec.bind(views)?),
             CategoryNetSpec::Shared(spec) => CategoryNet::Shared(spec.bind(views, binding)?),
         };
         // Dropout must differ from row to row, so a table will not do for a network that drops.

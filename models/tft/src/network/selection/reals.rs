@@ -225,7 +225,7 @@ impl RealNetsSpec {
         };
         let take = |id: BlockId| pick(&views[id], &self.names, names, binding)?.f_unsqueeze(1);
         let gate = double_sigmoid(&take(mask)?)?;
-        let matrix = interpolation(self.input, self.hidden, binding.device)?;
+        let matrix = interpolation(self.input, self.hidden, &gate)?;
         let centred = |row: Tensor| {
             let row = row.f_matmul(&matrix)?.f_mul(&gate)?;
             row.f_sub(&row.f_mean_dim(-1, true, None::<Kind>)?)
@@ -296,7 +296,7 @@ impl Residual {
             .f_clamp_min(0.0)?
             .f_add_scalar(NORM_EPS)?
             .f_rsqrt()?
-            .f_to_kind(Kind::Float)?;
+            .f_to_kind(x.kind())?;
         Tensor::f_stack(&[&inverse.f_mul(x)?, &inverse, &x.f_ones_like()?], 2)
     }
 }

@@ -70,7 +70,8 @@ impl WeightsSpec {
         embeddings: &[Embedding],
         binding: Binding,
     ) -> Torch<Weights> {
-        let interpolation = interpolation(self.input, self.variables, binding.device)?;
+        let fc1 = views[self.fc1.weight].f_transpose(0, 1)?;
+        let interpolation = interpolation(self.input, self.variables, &fc1)?;
         let (residual, residual_norm) = match &self.resample {
             Some(spec) => {
                 let gate = double_sigmoid(&views[spec.mask])?;
@@ -81,7 +82,6 @@ impl WeightsSpec {
         let contribute = |matrix: &Tensor, bias: Option<&Tensor>| {
             Contributions::bind(matrix, bias, selection, prescalers, embeddings, binding)
         };
-        let fc1 = views[self.fc1.weight].f_transpose(0, 1)?;
         Ok(Weights {
             first: contribute(&fc1, Some(&views[self.fc1.bias]))?,
             residual: contribute(&residual, None)?,
@@ -128,7 +128,7 @@ impl Contributions {
             .collect::<Torch<_>>()?;
         let mut constant = match bias {
             Some(bias) => bias.shallow_clone(),
-            None => Tensor::f_zeros([width], (Kind::Float, binding.device))?,
+            None => Tensor::f_zeros([width], (matrix.kind(), binding.device))?,
         };
         let mut slopes = Vec::new();
         for (spec, scalers) in selection.reals.iter().zip(prescalers) {

@@ -1,0 +1,92 @@
+//! What commands share that run a model over files: the same configuration, model, windows and risk as the daemon's.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use argus_backtest::Replay;
+use argus_config::Config;
+use argus_forecast::{Edits, LoadedModel, ModelSlot};
+use argus_schema::Schema;
+use argus_trace::read_origins;
+use clap::Args;
+
+use crate::cli::{ModelSelection, default_threads};
+use crate::output;
+use crate::serve::settings;
+
+/// Options that say how an offline run takes its input.
+#[derive(Debug, Args)]
+pub struct OfflineArgs {
+    /// Length of a step in seconds.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub step_secs: u32,
+    /// Configuration file: profiles by name, thresholds, alerts, and which model.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The daemon's data directory, whose activated model is taken.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Which model answers.
+    #[command(flatten)]
+    pub model: ModelSelection,
+    /// Print one JSON object when done.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl OfflineArgs {
+    /// The configuration; the built-in defaults where no file is named.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        match &self.config {
+            Some(file) => Ok(Config::load(file)?),
+            None => Ok(Config::default()),
+        }
+    }
+
+    /// The daemon's data directory.
+    pub fn data_dir(&self, config: &Config) -> PathBuf {
+        let named = self.data_dir.clone();
+        named.unwrap_or_else(|| settings::data_dir(config))
+    }
+
+    /// The model that the daemon would take, loaded; says which.
+    pub fn model(&self, config: &Config) -> anyhow::Result<Arc<LoadedModel>> {
+        let lookup = settings::lookup(&self.model, config, &self.data_dir(config));
+        let slot = ModelSlot::new(Schema::server(), settings::device(config));
+        slot.load_first(&lookup.choose());
+        let model = slot.current().map_err(anyhow::Error::msg)?;
+        output::note(format_args!("model {} ({})", model.id.name, model.id.path));
+        Ok(model)
+    }
+
+    /// Everything from a trace to forecasts and risk.
+    pub fn replay(&self, config: &Config, edits: Edits) -> anyhow::Result<Replay> {
+        let schema = Schema::server();
+        let thresholds = settings::thresholds(config);
+        thresholds.check(&schema)?;
+        Ok(Replay {
+            model: self.model(config)?,
+            step_secs: self.step_secs,
+            profiles: settings::profiles(config),
+            thresholds,
+            edits,
+            threads: default_threads(),
+            schema,
+        })
+    }
+}
+
+/// Listed origins by server, ms since the epoch.
+pub fn listed_origins(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<i64>>> {
+    let mut listed: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    let origins = read_origins(path).with_context(|| format!("read {}", path.display()))?;
+    for origin in origins {
+        listed
+            .entry(origin.server)
+            .or_default()
+            .push(origin.origin_ms);
+    }
+    Ok(listed)
+}

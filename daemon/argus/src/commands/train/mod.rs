@@ -1,0 +1,193 @@
+//! `argus train`: traces and a synthetic fleet into a model directory.
+
+mod args;
+mod progress;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use argus_config::Config;
+use argus_generate::FleetSpec;
+use argus_schema::Schema;
+use argus_tft::train::TrainOptions;
+use argus_tft::{Device, ModelOptions};
+use argus_training::{Observer, Stage, SyntheticInput, TraceInput, TrainRequest, train};
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use self::args::DeviceChoice;
+pub use self::args::TrainArgs;
+use self::progress::Teller;
+use crate::exit::Outcome;
+use crate::output;
+use crate::serve::settings;
+
+/// Runs the command.
+pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
+    let schema = Schema::server();
+    let request = request(args, &schema)?;
+    output::note(format_args!(
+        "seed {}, {} threads, {}",
+        args.seed, args.threads, request.device
+    ));
+    let mut teller = Teller::new(args.max_steps, args.progress_json.clone());
+    let started = Instant::now();
+    let mut tell = |stage: Stage<'_>| {
+        teller.tell(stage);
+        ControlFlow::Continue(())
+    };
+    let outcome = train(
+        &request,
+        &schema,
+        &mut Observer {
+            tell: &mut tell,
+            now: &|| started.elapsed(),
+        },
+    );
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            teller.end(&json!({ "state": "failed", "error": error.to_string() }));
+            return Err(error.into());
+        }
+    };
+    teller.end(&json!({ "state": "done", "model": outcome.dir, "steps": outcome.report.steps }));
+    let scores: BTreeMap<_, _> = outcome
+        .scores
+        .iter()
+        .flat_map(|(trace, metrics)| {
+            metrics.iter().map(move |(metric, score)| {
+                let told = json!({
+                    "wql": score.wql, "seasonal_naive_wql": score.seasonal_naive_wql,
+                    "coverage": score.coverage, "mae": score.mae,
+                });
+                (format!("{trace}/{metric}"), told)
+            })
+        })
+        .collect();
+    if args.json {
+        output::line(json!({ "model": outcome.dir, "report": outcome.report, "scores": scores }));
+    } else {
+        for (name, score) in scores {
+            output::line(format_args!("{name}: {score}"));
+        }
+        output::line(format_args!("model written to {}", outcome.dir.display()));
+    }
+    Ok(Outcome::Done)
+}
+
+fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
+    let config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    let unknown_profile = usize::from(schema.default_profile());
+    let work_dir = args.checkpoint_dir.clone();
+    Ok(TrainRequest {
+        traces: traces(args)?,
+        synthetic: synthetic(args),
+        profiles: settings::profiles(&config),
+        model: ModelOptions {
+            hidden_size: args.hidden_size,
+            attention_heads: args.attention_heads,
+            continuous_size: args.continuous_size,
+            dropout: args.dropout,
+            lags: args.lag.clone(),
+            direct: (args.direct_width > 0).then_some((args.direct_width, args.direct_blocks)),
+            ..ModelOptions::default()
+        },
+        from: args.from.clone(),
+        train: TrainOptions {
+            seed: args.seed,
+            max_steps: args.max_steps,
+            time_budget: args
+                .time_budget_mins
+                .map(|mins| Duration::from_secs(mins * 60)),
+            batch_windows: args.batch_windows,
+            chunk_windows: args.pass_windows,
+            threads: args.threads,
+            learning_rate: args.learning_rate,
+            weight_decay: args.weight_decay,
+            clip_norm: args.clip_norm,
+            average_keep: args.average_keep,
+            validate_every: args.validate_every,
+            patience: args.patience,
+            epoch_share: args.epoch_share,
+            scale_weight: args.scale_weight,
+            chunk_secs: args.chunk_secs,
+            memory_mb: args.memory_mb,
+            unknown_profile: schema.profiles[unknown_profile].id.clone(),
+            ..TrainOptions::default()
+        },
+        device: device(args.device)?,
+        work_dir: work_dir.unwrap_or_else(|| args.output.join(format!(".{}.training", args.name))),
+        output: args.output.clone(),
+        name: args.name.clone(),
+        created_ms: jiff::Timestamp::now().as_millisecond(),
+        restart: args.restart,
+    })
+}
+
+fn device(choice: DeviceChoice) -> anyhow::Result<Device> {
+    match (choice, Device::best()) {
+        (DeviceChoice::Auto, best) => Ok(best),
+        (DeviceChoice::Cpu, _) => Ok(Device::Cpu),
+        (DeviceChoice::Cuda, card @ Device::Cuda(_)) => Ok(card),
+        (DeviceChoice::Cuda, Device::Cpu) => {
+            bail!("libtorch has no CUDA card here; use --device cpu, or a libtorch built for CUDA")
+        }
+    }
+}
+
+fn traces(args: &TrainArgs) -> anyhow::Result<Vec<TraceInput>> {
+    let starts: BTreeMap<&str, _> = args
+        .validation_start
+        .iter()
+        .map(|(n, d)| (n.as_str(), *d))
+        .collect();
+    let trace = |path: &PathBuf| {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let start = starts.get(name.as_str());
+        let start = start
+            .map(|date| date.to_zoned(TimeZone::UTC))
+            .transpose()
+            .context("validation start")?;
+        Ok(TraceInput {
+            origins: origins_beside(path, &name),
+            share: share(args, &name),
+            name,
+            path: path.clone(),
+            validation_start_ms: start.map(|zoned| zoned.timestamp().as_millisecond()),
+        })
+    };
+    args.input.iter().map(trace).collect()
+}
+
+fn synthetic(args: &TrainArgs) -> Option<SyntheticInput> {
+    (args.synthetic_servers > 0).then(|| SyntheticInput {
+        fleet: FleetSpec {
+            servers: args.synthetic_servers,
+            days: args.synthetic_days,
+            seed: args.synthetic_seed,
+            ..FleetSpec::default()
+        },
+        share: share(args, "synthetic"),
+    })
+}
+
+fn share(args: &TrainArgs, name: &str) -> f64 {
+    let said = args.share.iter().rev().find(|(named, _)| named == name);
+    said.map_or(1.0, |(_, share)| *share)
+}
+
+/// `<name>_valid_origins.parquet` beside a trace lists the origins that it is scored at.
+fn origins_beside(trace: &Path, name: &str) -> Option<PathBuf> {
+    Some(trace.with_file_name(format!("{name}_valid_origins.parquet"))).filter(|path| path.exists())
+}
