@@ -50,6 +50,7 @@ def describe(model, training):
     h = model.hparams
     targets = training.target_names
     losses = getattr(model.loss, "metrics", [model.loss])
+    fitted = training.get_parameters()  # with the encoders and scalers as they were fitted
     roles = ("static_categoricals", "static_reals", "time_varying_categoricals_encoder",
              "time_varying_categoricals_decoder", "time_varying_reals_encoder", "time_varying_reals_decoder",
              "x_reals", "x_categoricals")
@@ -76,9 +77,9 @@ def describe(model, training):
         "embedding_sizes": {name: list(size) for name, size in h.embedding_sizes.items()},
         "embedding_paddings": list(h.embedding_paddings),
         "categories": {name: {str(label): int(code) for label, code in encoder.classes_.items()}
-                       for name, encoder in training.categorical_encoders.items() if hasattr(encoder, "classes_")},
+                       for name, encoder in fitted["categorical_encoders"].items() if hasattr(encoder, "classes_")},
         "scalers": {name: {"mean": float(scaler.mean_[0]), "scale": float(scaler.scale_[0])}
-                    for name, scaler in training.scalers.items() if hasattr(scaler, "mean_")},
+                    for name, scaler in fitted["scalers"].items() if hasattr(scaler, "mean_")},
         "target_normalisers": normalisers if len(normalisers) > 1 else normalisers[0],
     }
 

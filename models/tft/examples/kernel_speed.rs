@@ -6,23 +6,23 @@
 //! time; the rounds of the two take turns, so that a busy machine slows both.
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use argus_tft::{
     Device, Kernel, MetricRef, Mode, ModelConfig, ModelOptions, Network, NormaliserState, Preparer,
     SchemaRef, Targets, Want, Window, Workspace,
 };
+use rustix::time::{ClockId, clock_gettime};
 use tch::{Kind, Tensor};
 
 /// Rounds of each kind: the kernel's are short, so it gets more.
 const ROUNDS: usize = 12;
 const KERNEL_ROUNDS: usize = 10;
 
-/// How long this thread has been running, where the system tells.
-fn busy() -> Option<Duration> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanos = text.split_whitespace().next()?.parse().ok()?;
-    Some(Duration::from_nanos(nanos))
+/// How long this thread has been running.
+fn busy() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -95,13 +95,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for _ in 0..ROUNDS {
         let mut time =
             |kind: usize, work: &mut dyn FnMut() -> Result<(), argus_tft::TorchError>| {
-                let (start, running) = (Instant::now(), busy());
+                let start = busy();
                 work()?;
-                let taken = match (running, busy()) {
-                    (Some(start), Some(end)) => end - start,
-                    _ => start.elapsed(),
-                };
-                best[kind] = best[kind].min(taken);
+                best[kind] = best[kind].min(busy() - start);
                 Ok::<(), argus_tft::TorchError>(())
             };
         time(0, &mut || {
