@@ -2,12 +2,13 @@
 
 pub mod connectors;
 mod control;
+pub mod messages;
 mod observe;
 mod plugin_services;
 mod plugin_set;
 pub mod plugins;
-pub mod settings;
 mod polling;
+pub mod settings;
 mod sources;
 
 use std::path::Path;
@@ -100,6 +101,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         records = recovery.replayed_records,
         "store recovered"
     );
+    let (routing, templates) = (messages::routing(&config)?, messages::templates(&config)?);
     let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
 
     let mut services = plugin_services::services(&store, &schema, &alerts, config.step.step_secs);
@@ -108,9 +110,10 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let host = plugin_host(&data_dir, services)?;
     let plugins = Arc::new(PluginSet::load(&config, &host).await);
     let now = Arc::clone(&clock);
+    alerts.set_routing(routing);
     let delivery = Delivery::spawn(
         Arc::clone(&alerts),
-        plugins.sinks(&config),
+        messages::worded(plugins.sinks(&config), &templates),
         settings::delivery(&config),
         Arc::new(move || now.now_ms()),
         stop.clone(),
