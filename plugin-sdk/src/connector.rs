@@ -1,4 +1,11 @@
 //! Databases, through native connectors that the operator granted. See [`Host::query`](crate::Host::query).
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(
+        clippy::useless_conversion,
+        reason = "in a component the imports have an error type of their own"
+    )
+)]
 
 use serde::de::DeserializeOwned;
 

@@ -1,5 +1,12 @@
 //! The forecasting model. A subject's window stays in the host; a plugin describes variants of it by [`Edit`]s and asks
 //! for [`Output`]s; all variants of one call run as one batch. See [`Host::window`](crate::Host::window).
+#![cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(
+        clippy::useless_conversion,
+        reason = "in a component the imports have an error type of their own"
+    )
+)]
 
 use std::ops::Range;
 

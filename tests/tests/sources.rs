@@ -69,7 +69,7 @@ fn every_record_is_there_once_across_kills() -> anyhow::Result<()> {
     );
     let no_models = tempfile::tempdir()?;
     let mut daemon = Daemon::start(Setup {
-        config: config(&plugin("numbers", &keys, &settings)?)?,
+        config: config(&plugin("numbers", keys, &settings)?)?,
         models_dir: Some(no_models.path().to_path_buf()),
         ..Setup::default()
     })?;

@@ -43,8 +43,8 @@ mod unescape;
 mod variants;
 mod watch;
 
-pub use clock::{Clock, SystemClock};
 pub use argus_outbound_http::{RateLimit, Resolve, Resolving};
+pub use clock::{Clock, SystemClock};
 pub use compile::{CompilerCommand, compile_stdin_to_stdout};
 pub use config::{HealthPolicy, HostConfig, Limits, PluginKind, PluginSpec};
 pub use engine::EPOCH_TICK;

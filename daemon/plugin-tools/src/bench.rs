@@ -91,7 +91,7 @@ pub fn overhead(bench: &Workbench, wasm: &Path, calls: usize) -> Result<Overhead
         }
         Ok(Overhead {
             trivial,
-            trivial_native: measure(calls, || black_box(nothing())),
+            trivial_native: measure(calls, || black_box(nothing as fn())()),
             bulk: times(bulk),
             bulk_native: measure(bulk_calls, || {
                 black_box(BenchWindow::sum(&doubled(black_box(&window.values))));

@@ -202,8 +202,15 @@ impl Architecture {
             if sizes.iter().any(|size| !(1..=MAX_WIDTH).contains(size)) {
                 return invalid("direct", format!("needs sizes within 1..={MAX_WIDTH}"));
             }
-            if self.targets.windows(2).any(|pair| pair[0].outputs != pair[1].outputs) {
-                return invalid("direct", "needs targets with equally many outputs".to_owned());
+            if self
+                .targets
+                .windows(2)
+                .any(|pair| pair[0].outputs != pair[1].outputs)
+            {
+                return invalid(
+                    "direct",
+                    "needs targets with equally many outputs".to_owned(),
+                );
             }
         }
         let sizes = [

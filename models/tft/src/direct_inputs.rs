@@ -103,7 +103,8 @@ impl History {
             age += 1;
         }
         let mean = |(sum, count): (f32, u32)| if count == 0 { 0.0 } else { sum / count as f32 };
-        self.profile.extend(sums.iter().map(|of_position| of_position.map(mean)));
+        self.profile
+            .extend(sums.iter().map(|of_position| of_position.map(mean)));
     }
 
     /// Mean of the observed bins in `start..end`, as far as they lie in the context.
@@ -248,7 +249,10 @@ mod tests {
         history.step_inputs(CONFIG, 2, &mut out);
         assert_eq!(out[0], 2.0, "14 is 2 scales above the centre");
         assert_eq!(out[1], 1.2, "the mean of bins 0 to 4");
-        assert_eq!(out[4], 0.5, "the third of a cycle lies half a scale above its mean");
+        assert_eq!(
+            out[4], 0.5,
+            "the third of a cycle lies half a scale above its mean"
+        );
         assert_eq!(out[6], 1.0);
     }
 

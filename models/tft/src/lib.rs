@@ -43,6 +43,7 @@ mod weights;
 mod window;
 
 pub use architecture::{Architecture, Direct, Embedding, Target, Variables};
+pub use calendar::Clock;
 pub use device::Device;
 pub use direct_inputs::DirectConfig;
 pub use entity_table::{EntityTable, MetricScales, UnknownEntity, short_id};
@@ -53,7 +54,6 @@ pub use features::{Prepared, Preparer};
 pub use inputs::{Attention, DirectTensors, Inputs, Mode, Outputs, SelectionWeights, Want};
 pub use kernel::{Answer, Batch, DirectBatch, Half, Kernel, Targets, Workspace};
 pub use model::{Interpretation, Model, Prediction};
-pub use calendar::Clock;
 pub use model_config::{FORMAT_VERSION, ModelConfig, ModelOptions};
 pub use model_dir::{
     CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights, write,

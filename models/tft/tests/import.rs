@@ -174,7 +174,8 @@ fn what_cannot_be_imported_is_refused_with_the_reason() {
             *config = serde_json::from_str(&text).unwrap();
         }
     };
-    let checks: [(&dyn Fn(&mut Value), &str); 9] = [
+    type Change = dyn Fn(&mut Value);
+    let checks: [(&Change, &str); 9] = [
         (&rename("month", "holiday"), "`holiday` cannot be computed"),
         (&rename("status", "mood"), "`mood` cannot be computed"),
         (&rename("mem_used_pct", "mem"), "target `mem` is no metric"),
@@ -195,7 +196,7 @@ fn what_cannot_be_imported_is_refused_with_the_reason() {
             "does not name",
         ),
         (
-            &|c| c["hyper_parameters"]["quantiles"] = json!([[0.2, 0.5, 0.9]; 3]),
+            &|c| c["hyper_parameters"]["quantiles"] = json!(vec![[0.2, 0.5, 0.9]; 3]),
             "lack 0.1",
         ),
         (

@@ -89,7 +89,7 @@ impl Source for Numbers {
             Behaviour::Panic => panic!("I was told to panic"),
             Behaviour::NoProgress => Ok(Batch {
                 more: true,
-                ..Batch::new(checkpoint.unwrap_or_default())
+                ..Batch::new(from.to_string())
             }),
             Behaviour::Garbage => Ok(Batch {
                 items: b"\xff\xfe{{{".to_vec(),

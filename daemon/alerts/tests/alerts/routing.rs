@@ -39,7 +39,9 @@ fn told(alerts: &Alerts, now_ms: i64) -> BTreeMap<String, Vec<&'static str>> {
 }
 
 fn feed(fleet: &mut Fleet<'_>, letters: &str) {
-    letters.chars().for_each(|letter| _ = fleet.forecast(letter));
+    letters
+        .chars()
+        .for_each(|letter| _ = fleet.forecast(letter));
 }
 
 fn to(sinks: &[&str]) -> Rule {

@@ -6,7 +6,7 @@ use argus_plugin_host::{inspect, plain_words};
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::exit::Outcome;
 use crate::output;
-use crate::serve::{connectors, plugins};
+use crate::serve::{connectors, messages, plugins};
 
 /// Runs the command.
 pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
@@ -31,12 +31,24 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
                     problems.push(error.to_string());
                 }
             }
+            for line in messages::plain_words(&config) {
+                output::line(line);
+            }
+            if let Err(error) = messages::templates(&config) {
+                problems.push(error.to_string());
+            }
             for (name, connector) in &config.connectors {
                 let state = if connector.enabled { "" } else { " (disabled)" };
-                output::line(format_args!("{}{state}", connectors::plain_words(name, connector)));
+                output::line(format_args!(
+                    "{}{state}",
+                    connectors::plain_words(name, connector)
+                ));
                 let file = connectors::file(&config, &connector.path);
                 if connector.enabled && !file.is_file() {
-                    problems.push(format!("connector {name}: there is no file {}", file.display()));
+                    problems.push(format!(
+                        "connector {name}: there is no file {}",
+                        file.display()
+                    ));
                 }
             }
             for problem in &problems {

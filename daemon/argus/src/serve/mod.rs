@@ -2,13 +2,17 @@
 
 pub mod connectors;
 mod control;
+<<<<<<< HEAD
 pub mod models;
+=======
+pub mod messages;
+>>>>>>> main
 mod observe;
 mod plugin_services;
 mod plugin_set;
 pub mod plugins;
-pub mod settings;
 mod polling;
+pub mod settings;
 mod sources;
 
 use std::path::Path;
@@ -101,6 +105,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         records = recovery.replayed_records,
         "store recovered"
     );
+    let (routing, templates) = (messages::routing(&config)?, messages::templates(&config)?);
     let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
 
     let mut services = plugin_services::services(&store, &schema, &alerts, config.step.step_secs);
@@ -109,9 +114,10 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let host = plugin_host(&data_dir, services)?;
     let plugins = Arc::new(PluginSet::load(&config, &host).await);
     let now = Arc::clone(&clock);
+    alerts.set_routing(routing);
     let delivery = Delivery::spawn(
         Arc::clone(&alerts),
-        plugins.sinks(&config),
+        messages::worded(plugins.sinks(&config), &templates),
         settings::delivery(&config),
         Arc::new(move || now.now_ms()),
         stop.clone(),

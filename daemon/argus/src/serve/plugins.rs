@@ -12,8 +12,8 @@ use argus_config::{
 };
 use argus_fleet::Level;
 use argus_plugin_host::{
-    Limits, Plugin, PluginKind, PluginSpec, SecretSource as HostSecret, SinkNotification,
-    TargetSpec,
+    Limits, Plugin, PluginKind, PluginSpec, ProxySpec, RateLimit, SecretSource as HostSecret,
+    SignSpec, SinkNotification, TargetSpec,
 };
 
 /// The host's view of one configured plugin. A relative file is looked up beside the configuration first, then among
@@ -88,6 +88,20 @@ fn target(config: &Config, target: &Target) -> TargetSpec {
         secrets: secrets.collect(),
         allow_private_addresses: target.allow_private_addresses,
         extra_authorities: target.ca_file.as_ref().map(|path| config.resolve(path)),
+        proxy: target.proxy.as_ref().map(|proxy| ProxySpec {
+            url: proxy.url.clone(),
+            authorization: proxy.authorization.clone(),
+            resolves_names: proxy.resolves_names,
+        }),
+        sign: target.sign.as_ref().map(|sign| SignSpec {
+            secret: sign.hmac_sha256.clone(),
+            header: sign.header.clone(),
+            timestamp_header: sign.timestamp_header.clone(),
+        }),
+        rate_limit: target.rate_limit.map(|limit| RateLimit {
+            per_minute: limit.per_minute,
+            burst: limit.burst,
+        }),
         timeout: Duration::from_secs(target.timeout_secs),
         max_request_bytes: target.max_request_bytes,
         max_response_bytes: target.max_response_bytes,
@@ -135,7 +149,7 @@ impl Sink for PluginSink {
         Box::pin(async move {
             match self
                 .plugin
-                .deliver(&for_plugin(notification), idempotency_key)
+                .deliver(&for_plugin(notification, idempotency_key), idempotency_key)
                 .await
             {
                 Ok(receipt) => Ok(Receipt {
@@ -156,14 +170,15 @@ impl Sink for PluginSink {
     }
 }
 
-fn for_plugin(n: &Notification) -> SinkNotification {
+/// `id` is unique to the notification; the alert's own number would be the same for all of them.
+fn for_plugin(n: &Notification, id: &str) -> SinkNotification {
     let pairs = |map: &std::collections::BTreeMap<String, String>| {
         map.iter()
             .map(|(k, v)| (k.clone(), v.clone()))
             .collect::<Vec<_>>()
     };
     SinkNotification {
-        id: n.id.to_string(),
+        id: id.to_owned(),
         fingerprint: n.fingerprint.to_string(),
         event: n.event.as_str().to_owned(),
         severity: n.severity.as_str().to_owned(),

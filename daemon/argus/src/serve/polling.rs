@@ -14,18 +14,6 @@ struct PluginSource {
     plugin: Arc<Plugin>,
 }
 
-impl PluginSource {
-    /// A source with its schedule, if that is what the plugin is.
-    pub fn of(config: &PluginConfig, plugin: &Arc<Plugin>) -> Option<(Arc<dyn Source>, Schedule)> {
-        (config.kind == argus_config::PluginKind::Source).then(|| {
-            let source = Arc::new(Self {
-                plugin: Arc::clone(plugin),
-            });
-            (source as Arc<dyn Source>, schedule(config))
-        })
-    }
-}
-
 /// The enabled sources of the configuration. One that could not be loaded is among them: its polls fail, visibly, until
 /// it can.
 pub fn sources(plugins: &PluginSet, config: &Config) -> Vec<(Arc<dyn Source>, Schedule)> {

@@ -150,7 +150,11 @@ impl Batch {
         match (&self.direct, architecture.direct) {
             (None, None) => {}
             (Some(direct), Some(_)) if direct.fits(targets, windows, self.decoder.steps) => {}
-            _ => return refuse("the direct paths' inputs are not those of the architecture".to_owned()),
+            _ => {
+                return refuse(
+                    "the direct paths' inputs are not those of the architecture".to_owned(),
+                );
+            }
         }
         let fits = |lengths: &[usize], steps: usize| {
             lengths.len() == windows && lengths.iter().all(|length| *length <= steps)

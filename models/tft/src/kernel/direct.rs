@@ -48,11 +48,7 @@ impl DirectBatch {
 
     pub(super) fn tensors(&self, windows: usize, steps: usize) -> Torch<DirectTensors> {
         let (n, d) = (windows as i64, steps as i64);
-        let (step, window, time) = (
-            STEP_INPUTS as i64,
-            WINDOW_INPUTS as i64,
-            TIME_INPUTS as i64,
-        );
+        let (step, window, time) = (STEP_INPUTS as i64, WINDOW_INPUTS as i64, TIME_INPUTS as i64);
         Ok(DirectTensors {
             step: Tensor::f_from_slice(&self.step)?.f_view([-1, d, n, step])?,
             window: Tensor::f_from_slice(&self.window)?.f_view([-1, n, window])?,
@@ -273,7 +269,9 @@ impl Direct {
         for ((path, out), x) in self.targets.iter().zip(outs).zip(inputs) {
             path.window.forward(x, out);
         }
-        trace.paths.resize_with(self.targets.len(), PathTrace::default);
+        trace
+            .paths
+            .resize_with(self.targets.len(), PathTrace::default);
         for path in &mut trace.paths {
             path.blocks
                 .resize_with(self.places.blocks.len(), BlockTrace::default);
@@ -364,7 +362,10 @@ impl Direct {
         for (target, ((path, own), sums)) in paths.enumerate() {
             let learned = &mut gradient.targets[target];
             let first = target * self.outputs;
-            for (part, row) in d_part.chunks_exact_mut(self.outputs).zip(d_raw.chunks_exact(row)) {
+            for (part, row) in d_part
+                .chunks_exact_mut(self.outputs)
+                .zip(d_raw.chunks_exact(row))
+            {
                 part.copy_from_slice(&row[first..first + self.outputs]);
             }
             path.output.backward(false, d_part, d);
@@ -376,9 +377,18 @@ impl Direct {
                 block.second.learn(&saved.inner, d, &mut learned.second);
                 elu_backward(&saved.inner, d_inner);
                 block.first.backward(false, d_inner, d_normal);
-                block.first.learn(&saved.scaled, d_inner, &mut learned.first);
+                block
+                    .first
+                    .learn(&saved.scaled, d_inner, &mut learned.first);
                 let (d_scale, d_shift) = (&mut learned.scale, &mut learned.shift);
-                layer_norm_backward(&saved.normal, &saved.rstd, &block.scale, d_normal, d_scale, d_shift);
+                layer_norm_backward(
+                    &saved.normal,
+                    &saved.rstd,
+                    &block.scale,
+                    d_normal,
+                    d_scale,
+                    d_shift,
+                );
                 add(d, d_normal);
             }
             path.context.backward(true, d, d_out);

@@ -72,7 +72,11 @@ impl DirectSpec {
                         stack(&format!("blocks.{block}.first.bias"), &[s], Init::Zeros),
                     ],
                     second: [
-                        stack(&format!("blocks.{block}.second.weight"), &[s, s], Init::torch_default(s)),
+                        stack(
+                            &format!("blocks.{block}.second.weight"),
+                            &[s, s],
+                            Init::torch_default(s),
+                        ),
                         stack(&format!("blocks.{block}.second.bias"), &[s], Init::Zeros),
                     ],
                 })
@@ -136,7 +140,8 @@ impl Direct {
         // Rows are time-major from here on, as the inputs come.
         let out = out.f_transpose(0, 1)?.f_reshape([1, d * n, h])?;
         let window = window.f_matmul(&self.window)?.f_unsqueeze(1)?;
-        let z = step.f_matmul(&self.step)?
+        let z = step
+            .f_matmul(&self.step)?
             .f_add(&time.f_matmul(&self.time)?)?
             .f_add(&out.f_matmul(&self.context)?)?
             .f_add(&self.bias)?

@@ -147,7 +147,9 @@ impl Bound {
         let mut raw = self.output.forward(&out)?;
         if let Some(direct) = &self.direct {
             let inputs = inputs.direct.as_ref().ok_or_else(|| {
-                TchError::Shape("the architecture has direct paths; the inputs lack theirs".to_owned())
+                TchError::Shape(
+                    "the architecture has direct paths; the inputs lack theirs".to_owned(),
+                )
             })?;
             raw = raw.f_add(&direct.forward(inputs, &out)?)?;
         }

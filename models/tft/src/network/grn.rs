@@ -412,10 +412,7 @@ impl GrnSpec {
         Ok(Grn {
             fc1: self.fc1.bind(views),
             context: self.context.map(|id| views[id].shallow_clone()),
-            resample: self
-                .resample
-                .map(|spec| spec.bind(views))
-                .transpose()?,
+            resample: self.resample.map(|spec| spec.bind(views)).transpose()?,
             tail: self.tail.bind(views, binding)?,
         })
     }

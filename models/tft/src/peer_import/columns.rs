@@ -9,8 +9,8 @@ use super::normalisers::{self, Normalisers, Scaler};
 use crate::architecture::Architecture;
 use crate::calendar::Clock;
 use crate::entity_table::{EntityTable, MetricScales};
-use crate::source::{Naming, Source, Variable};
 use crate::normalise::{NormaliserConfig, NormaliserState};
+use crate::source::{Naming, Source, Variable};
 
 /// What the columns of a description become.
 #[derive(Debug)]
