@@ -54,7 +54,7 @@ impl Keeper {
             thread: Some(std::thread::spawn(work)),
             handed_over: None,
             rested: Duration::ZERO,
-            chunks: position.finished_chunks(),
+            chunks: position.chunks_taken(),
             epochs: position.epochs_begun(),
         }
     }
@@ -76,7 +76,7 @@ impl Keeper {
         take: impl FnOnce() -> Result<Snapshot, TrainError>,
     ) -> Result<(), TrainError> {
         let epoch_ended = position.epochs_begun() > self.epochs;
-        let chunks_done = position.finished_chunks() >= self.chunks + EVERY_CHUNKS;
+        let chunks_done = position.chunks_taken() >= self.chunks + EVERY_CHUNKS;
         if !epoch_ended && !chunks_done {
             return Ok(());
         }
@@ -86,7 +86,7 @@ impl Keeper {
             return Ok(());
         }
         self.hand_over(take()?, now);
-        (self.chunks, self.epochs) = (position.finished_chunks(), position.epochs_begun());
+        (self.chunks, self.epochs) = (position.chunks_taken(), position.epochs_begun());
         Ok(())
     }
 

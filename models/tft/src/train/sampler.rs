@@ -39,16 +39,21 @@ struct SourcePosition {
     epoch: u32,
     /// Chunks of the epoch's order that were opened.
     opened: usize,
-    /// Chunks that were used up, in all epochs.
-    finished: u64,
+    /// Chunks that were opened in all epochs, the windows they had, and how many of those were taken.
+    counts: (u64, u64, u64),
     /// Open chunks, each with the windows that are left.
     pool: Vec<(usize, usize)>,
 }
 
 impl Position {
-    /// Chunks that were used up, of all sources.
-    pub(crate) fn finished_chunks(&self) -> u64 {
-        self.sources.iter().map(|source| source.finished).sum()
+    /// How many chunks' worth of windows were taken, of all sources. Many chunks are open at a time and are used up
+    /// together, so it is windows that are counted.
+    pub(crate) fn chunks_taken(&self) -> u64 {
+        let of_source = |source: &SourcePosition| {
+            let (chunks, windows, taken) = source.counts;
+            chunks * taken / windows.max(1)
+        };
+        self.sources.iter().map(of_source).sum()
     }
 
     /// Epochs begun, of all sources together.
@@ -89,7 +94,8 @@ struct SourceSampler {
     order: Vec<usize>,
     epoch: u32,
     opened: usize,
-    finished: u64,
+    /// As in [`SourcePosition`].
+    counts: (u64, u64, u64),
     pool: Vec<OpenChunk>,
     /// The last epoch that gave a window.
     useful_epoch: u32,
@@ -128,7 +134,7 @@ impl<'c> Sampler<'c> {
                 order: Vec::new(),
                 epoch: 0,
                 opened: 0,
-                finished: 0,
+                counts: (0, 0, 0),
                 pool: Vec::new(),
                 useful_epoch: 0,
             });
@@ -153,7 +159,7 @@ impl<'c> Sampler<'c> {
             owed_bits: source.owed.to_bits(),
             epoch: source.epoch,
             opened: source.opened,
-            finished: source.finished,
+            counts: source.counts,
             pool: (source.pool.iter())
                 .map(|open| (open.chunk, open.origins.len()))
                 .collect(),
@@ -181,7 +187,7 @@ impl<'c> Sampler<'c> {
             source.order = order;
             source.epoch = at.epoch;
             source.opened = at.opened;
-            source.finished = at.finished;
+            source.counts = at.counts;
             source.pool = pool;
             source.useful_epoch = at.epoch;
         }
@@ -231,9 +237,9 @@ impl<'c> Sampler<'c> {
             let slot = rng.random_range(0..source.pool.len());
             let open = &mut source.pool[slot];
             let (track, bin) = open.origins.pop().unwrap_or_default();
+            source.counts.2 += 1;
             if open.origins.is_empty() {
                 source.pool.swap_remove(slot);
-                source.finished += 1;
             }
             let window = WindowRef {
                 source: index,
@@ -263,6 +269,8 @@ impl<'c> Sampler<'c> {
                 let source = &mut self.sources[index];
                 source.opened += 1;
                 if !open.origins.is_empty() {
+                    source.counts.0 += 1;
+                    source.counts.1 += open.origins.len() as u64;
                     source.pool.push(open);
                 }
                 continue;
@@ -439,6 +447,25 @@ mod tests {
             assert_eq!(format!("{next:?}"), format!("{:?}", batches[start]));
             assert_eq!(resumed.position(), positions[start + 1]);
         }
+    }
+
+    #[test]
+    fn a_chunk_counts_when_its_worth_of_windows_is_taken() {
+        // 24 windows of each of two tracks start within a chunk's two hours; an epoch takes half of them.
+        let corpus = corpus(1_000);
+        let mut sampler = sampler(&corpus, Roughening::NONE, 4);
+        let mut taken = Vec::new();
+        for _ in 0..10 {
+            sampler.batch(32).expect("is in memory");
+            taken.push(sampler.position().chunks_taken());
+        }
+        // Three of four windows are of the source whose chunks give 24, one of that whose chunks give 12.
+        let windows = 10 * 32;
+        let expected = windows * 3 / 4 / 24 + windows / 4 / 12;
+        assert!(
+            taken.is_sorted() && taken[9].abs_diff(expected) <= 2,
+            "{taken:?}"
+        );
     }
 
     #[test]
