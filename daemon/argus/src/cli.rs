@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::plugin::args::PluginArgs;
 use crate::commands::backtest::BacktestArgs;
 use crate::commands::bench::BenchArgs;
 use crate::commands::forecast::ForecastArgs;
 use crate::commands::model::ModelArgs;
+use crate::commands::plugin::args::PluginArgs;
 use crate::commands::train::TrainArgs;
 
 /// Forecasts every server's metrics 8 hours ahead, and tells you what will break.

@@ -7,7 +7,7 @@ pub mod forecast;
 pub mod generate;
 pub mod key;
 pub mod model;
-pub mod plugin;
 pub mod offline;
+pub mod plugin;
 pub mod replay;
 pub mod train;

@@ -2,11 +2,8 @@
 
 pub mod connectors;
 mod control;
-<<<<<<< HEAD
-pub mod models;
-=======
 pub mod messages;
->>>>>>> main
+pub mod models;
 mod observe;
 mod plugin_services;
 mod plugin_set;
