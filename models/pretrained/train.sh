@@ -10,8 +10,9 @@ traces=${1:?folder with the traces} output=${2:?folder for the model directory}
 exec "$(dirname "$0")/../../target/release/argus" train \
     --input "$traces/jumpstarter.parquet" --validation-start jumpstarter=2020-01-29 --share jumpstarter=0.35 \
     --input "$traces/bitbrains.parquet" --validation-start bitbrains=2013-08-16 --share bitbrains=0.3 \
-    --input "$traces/smd.parquet" --validation-start smd=2020-01-24 --share smd=0.1 \
-    --synthetic-servers 28 --synthetic-days 21 --synthetic-seed 7 --share synthetic=0.25 \
+    --input "$traces/smd.parquet" --validation-start smd=2020-01-24 --share smd=0.2 \
+    --synthetic-servers 28 --synthetic-days 21 --synthetic-seed 7 --share synthetic=0.15 \
     --hidden-size 32 --attention-heads 4 --continuous-size 8 --dropout 0 --lag 288 \
-    --seed 42 --max-steps 1500 --batch-windows 32 --validate-every 250 \
+    --direct-width 32 --direct-blocks 2 --scale-weight 0.7 --weight-decay 0.1 --average-keep 0.998 \
+    --seed 42 --max-steps 4000 --batch-windows 64 --validate-every 400 --threads 1 \
     --output "$output"
