@@ -195,7 +195,7 @@ fn what_cannot_be_imported_is_refused_with_the_reason() {
             "does not name",
         ),
         (
-            &|c| c["hyper_parameters"]["quantiles"] = json!([[0.2, 0.5, 0.9]; 3]),
+            &|c| c["hyper_parameters"]["quantiles"] = json!(vec![[0.2, 0.5, 0.9]; 3]),
             "lack 0.1",
         ),
         (
