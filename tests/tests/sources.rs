@@ -200,7 +200,10 @@ fn sources_that_misbehave_are_told_apart() -> anyhow::Result<()> {
     // Garbage is a bad record, counted, and passed over.
     let garbage = eventually("a rejection", Duration::from_secs(30), || {
         let source = source(&daemon, "garbage")?;
-        anyhow::ensure!(source["rejected"]["malformed"] == 1, "{source}");
+        anyhow::ensure!(
+            source["rejected"]["malformed"].as_u64() > Some(0),
+            "{source}"
+        );
         Ok(source)
     })?;
     assert_eq!(garbage["errors"], 0, "{garbage}");

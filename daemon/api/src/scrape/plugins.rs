@@ -128,8 +128,7 @@ impl Collector for CallSeconds {
                 .zip(seconds.buckets.iter().copied());
             let mut buckets: Vec<(f64, u64)> = bounded.collect();
             let within: u64 = buckets.iter().map(|(_, count)| count).sum();
-            // The encoder writes the largest number as infinity.
-            buckets.push((f64::MAX, seconds.count.saturating_sub(within)));
+            buckets.push((f64::INFINITY, seconds.count.saturating_sub(within)));
             let name = Named {
                 name: plugin.name.clone(),
             };

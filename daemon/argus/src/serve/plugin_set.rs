@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argus_alerts::Sink;
 use argus_api::control::{
@@ -34,9 +35,11 @@ struct Entry {
 
 impl PluginSet {
     /// Takes on every configured plugin and loads what is enabled. One that fails is shown with its reason, tried again
-    /// when its file changes, and the daemon runs on.
+    /// when its file changes, and the daemon runs on. It also runs on without those that take long, which come up when
+    /// they are compiled.
     pub async fn load(config: &Config, host: &Arc<PluginHost>) -> Self {
         let mut entries = BTreeMap::new();
+        let mut starts = Vec::new();
         for (name, configured) in &config.plugins {
             let spec = spec(config, name, configured);
             let may = plain_words(&spec);
@@ -49,10 +52,19 @@ impl PluginSet {
             };
             if configured.enabled {
                 let plugin = host.add(spec);
-                start(&plugin, &entry.may).await;
+                starts.push(tokio::spawn(start(Arc::clone(&plugin), entry.may.clone())));
                 entry.plugin = Some(plugin);
             }
             entries.insert(name.clone(), entry);
+        }
+        let all = async {
+            for start in starts {
+                // One that panicked has been reported by the runtime, and is shown as not loaded.
+                let _ = start.await;
+            }
+        };
+        if tokio::time::timeout(START_PATIENCE, all).await.is_err() {
+            tracing::warn!("some plugins are still being compiled; the daemon starts without them");
         }
         Self { entries }
     }
@@ -144,8 +156,11 @@ impl PluginSet {
     }
 }
 
+/// How long the daemon's start waits for plugins. From the cache they load in milliseconds.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
 /// Loads a plugin, and asks its check on the side.
-async fn start(plugin: &Arc<Plugin>, may: &str) {
+async fn start(plugin: Arc<Plugin>, may: String) {
     let name = plugin.name();
     match plugin.reload().await {
         Ok(loaded) => {
@@ -158,9 +173,8 @@ async fn start(plugin: &Arc<Plugin>, may: &str) {
         }
     }
     // The service behind a plugin may be slow or come up later: nobody waits for it, and what is wrong is shown.
-    let checked = Arc::clone(plugin);
     tokio::spawn(async move {
-        if let Err(error) = checked.check().await {
+        if let Err(error) = plugin.check().await {
             tracing::warn!(%error, "plugin's check failed");
         }
     });
