@@ -10,6 +10,7 @@
 
 mod answer;
 mod attention;
+mod back;
 mod batch;
 mod direct;
 mod gate;
@@ -20,6 +21,7 @@ mod loss;
 mod lstm;
 mod matrix;
 mod pass;
+mod scores;
 mod selection;
 mod simd;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tch::{Kind, Tensor};
 
+use super::simd::tests::on_every_level;
 use super::{Batch, DirectBatch, Half, Kernel, Workspace};
 use crate::architecture::{Architecture, Direct, Embedding, Target, Variables};
 use crate::direct_inputs::{STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
@@ -250,16 +251,18 @@ fn case(architecture: Architecture) -> Case {
 
 #[test]
 fn networks_without_inputs() {
-    for (hidden, heads) in [(16, 4), (7, 2), (32, 4), (40, 8)] {
-        for causal_attention in [true, false] {
-            let base = bare(hidden, heads);
-            case(Architecture {
-                causal_attention,
-                ..base
-            })
-            .check();
+    on_every_level(|| {
+        for (hidden, heads) in [(16, 4), (7, 2), (32, 4), (40, 8)] {
+            for causal_attention in [true, false] {
+                let base = bare(hidden, heads);
+                case(Architecture {
+                    causal_attention,
+                    ..base
+                })
+                .check();
+            }
         }
-    }
+    });
 }
 
 #[test]
@@ -277,8 +280,10 @@ fn networks_of_many_kinds() {
         outputs,
         quantiles: Vec::new(),
     };
-    case(with_variables(bare(16, 4), usual)).check();
-    case(with_variables(bare(7, 2), usual)).check();
+    on_every_level(|| {
+        case(with_variables(bare(16, 4), usual)).check();
+        case(with_variables(bare(7, 2), usual)).check();
+    });
     let layered = Architecture {
         lstm_layers: 3,
         ..bare(16, 4)

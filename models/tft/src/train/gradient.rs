@@ -63,24 +63,9 @@ impl Workers {
         let architecture = network.architecture();
         let is_plain = network.device() == Device::Cpu && architecture.dropout == 0.0;
         let engine = if is_plain && Kernel::supports(architecture) {
-            Engine::Kernel {
-                kernel: Box::new(Kernel::new(architecture)?),
-                spaces: (0..threads).map(|_| Workspace::default()).collect(),
-                levels: levels.iter().map(|level| *level as f32).collect(),
-            }
+            Engine::kernel(&network, threads, levels)?
         } else {
-            let worker = |_| {
-                let levels = Tensor::f_from_slice(levels)?.f_to_kind(Kind::Float)?;
-                Ok(TorchWorker {
-                    network: Network::new(architecture, network.device(), 0)?,
-                    levels: levels.f_to_device(network.device().torch())?,
-                })
-            };
-            Engine::Torch(
-                (0..threads)
-                    .map(worker)
-                    .collect::<Result<_, TrainError>>()?,
-            )
+            Engine::torch(&network, threads, levels)?
         };
         Ok(Self {
             network,
@@ -178,6 +163,30 @@ impl Workers {
     }
 }
 
+impl Engine {
+    fn kernel(network: &Network, threads: usize, levels: &[f64]) -> Result<Self, TrainError> {
+        Ok(Self::Kernel {
+            kernel: Box::new(Kernel::new(network.architecture())?),
+            spaces: (0..threads).map(|_| Workspace::default()).collect(),
+            levels: levels.iter().map(|level| *level as f32).collect(),
+        })
+    }
+
+    fn torch(network: &Network, threads: usize, levels: &[f64]) -> Result<Self, TrainError> {
+        let worker = |_| {
+            let levels = Tensor::f_from_slice(levels)?.f_to_kind(Kind::Float)?;
+            Ok(TorchWorker {
+                network: Network::new(network.architecture(), network.device(), 0)?,
+                levels: levels.f_to_device(network.device().torch())?,
+            })
+        };
+        let workers = (0..threads)
+            .map(worker)
+            .collect::<Result<_, TrainError>>()?;
+        Ok(Self::Torch(workers))
+    }
+}
+
 /// Each lesson's loss, in the lessons' order whatever the number of threads.
 fn spread(
     mut workers: Vec<Box<dyn Work + '_>>,
@@ -267,4 +276,140 @@ fn set(network: &Network, weights: &Tensor) -> Result<(), TrainError> {
         .f_detach()?
         .f_copy_(&weights.f_detach()?)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::kernel::{Batch, Half, Targets};
+    use crate::model_config::{ModelConfig, ModelOptions};
+    use crate::schema_ref::{MetricRef, SchemaRef};
+
+    const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+    const METRICS: usize = 3;
+
+    fn network() -> Network {
+        let metric = |m: usize| MetricRef {
+            name: format!("m{m}"),
+            min: None,
+            max: None,
+        };
+        let schema = SchemaRef {
+            id: "server".to_owned(),
+            version: 1,
+            metrics: (0..METRICS).map(metric).collect(),
+            statuses: vec!["healthy".to_owned()],
+            profiles: vec!["database".to_owned()],
+        };
+        let options = ModelOptions {
+            hidden_size: 8,
+            attention_heads: 2,
+            continuous_size: 4,
+            dropout: 0.0,
+            encoder_steps: 12,
+            decoder_steps: 5,
+            min_context_steps: 1,
+            quantile_levels: LEVELS.to_vec(),
+            ..ModelOptions::default()
+        };
+        let config = ModelConfig::for_schema(&schema, &options);
+        Network::new(&config.architecture, Device::Cpu, 3).expect("a small network")
+    }
+
+    /// Random inputs; targets with all kinds of weights, some far out and some hit to the bit.
+    fn lessons(network: &Network, count: usize) -> Vec<Lesson> {
+        let architecture = network.architecture();
+        let mut rng = StdRng::seed_from_u64(8);
+        let half = |steps: usize, windows: usize, rng: &mut StdRng| {
+            let rows = steps * windows;
+            let (reals, codes) = (
+                rows * architecture.real_columns.len(),
+                rows * architecture.categorical_columns.len(),
+            );
+            Half {
+                steps,
+                reals: (0..reals).map(|_| rng.random_range(-2.0..2.0)).collect(),
+                codes: (0..codes).map(|_| rng.random_range(0..2)).collect(),
+            }
+        };
+        let lesson = |index: usize| {
+            let windows = 1 + index % 3;
+            let values = 5 * windows * METRICS;
+            Lesson {
+                batch: Batch {
+                    encoder: half(12, windows, &mut rng),
+                    decoder: half(5, windows, &mut rng),
+                    encoder_lengths: (0..windows).map(|window| 12 - window).collect(),
+                    decoder_lengths: vec![5; windows],
+                    ..Batch::default()
+                },
+                targets: Targets {
+                    values: (0..values).map(|_| rng.random_range(-90.0..90.0)).collect(),
+                    weights: (0..values).map(|i| (i % 4) as f32 * 0.7).collect(),
+                },
+            }
+        };
+        (0..count).map(lesson).collect()
+    }
+
+    fn workers(
+        engine: impl Fn(&Network, usize, &[f64]) -> Result<Engine, TrainError>,
+        threads: usize,
+    ) -> Workers {
+        let network = network();
+        Workers {
+            engine: engine(&network, threads, &LEVELS).expect("is supported"),
+            network,
+            gradients: Vec::new(),
+        }
+    }
+
+    fn gradient(workers: &mut Workers, lessons: &[Lesson]) -> (f64, Vec<f32>) {
+        let parameters = workers.network.parameters().detach().copy();
+        let (loss, gradient) = workers
+            .gradient(&parameters, lessons)
+            .expect("has a gradient");
+        (loss, Vec::try_from(gradient).expect("is flat"))
+    }
+
+    #[test]
+    fn both_engines_learn_the_same() {
+        let lessons = lessons(&network(), 4);
+        let (loss, ours) = gradient(&mut workers(Engine::kernel, 1), &lessons);
+        let (reference, theirs) = gradient(&mut workers(Engine::torch, 1), &lessons);
+        assert!(
+            (loss - reference).abs() < 1e-5 * reference,
+            "{loss}, {reference}"
+        );
+        let size = theirs
+            .iter()
+            .fold(0f32, |most, value| most.max(value.abs()));
+        let gap = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs());
+        let gap = gap.fold(0f32, f32::max);
+        assert!(
+            size > 0.0 && gap < 1e-4 * size,
+            "differs by {gap}, size {size}"
+        );
+        let parameters = network().parameters().detach().copy();
+        for engine in [workers(Engine::kernel, 2), workers(Engine::torch, 2)] {
+            let mut engine = engine;
+            let alone = engine.loss(&parameters, &lessons).expect("has a loss");
+            assert!((alone - reference).abs() < 1e-5 * reference);
+        }
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        let lessons = lessons(&network(), 7);
+        let once = gradient(&mut workers(Engine::kernel, 1), &lessons);
+        for threads in [2, 3, 8] {
+            let mut workers = workers(Engine::kernel, threads);
+            assert_eq!(once, gradient(&mut workers, &lessons), "{threads} threads");
+            // Nothing is left over from the step before.
+            assert_eq!(once, gradient(&mut workers, &lessons), "{threads} threads");
+        }
+    }
 }
