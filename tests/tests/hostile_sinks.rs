@@ -70,9 +70,10 @@ fn hostile_plugins_cost_only_their_own_calls() -> anyhow::Result<()> {
     for (name, settings, _) in SINKS {
         config.push_str(&sink(name, settings, silent.local_addr()?.port(), echo)?);
     }
-    for (name, text) in bombs() {
-        let path = crafted.path().join(format!("{name}.wasm"));
-        std::fs::write(&path, wat::parse_str(text)?)?;
+    // Their files come later, as somebody's new version does.
+    let bomb = |name: &str| crafted.path().join(format!("{name}.wasm"));
+    for (name, _) in bombs() {
+        let path = bomb(name);
         config.push_str(&format!(
             "[plugins.{name}]\nkind = \"sink\"\npath = \"{}\"\n",
             path.display()
@@ -98,13 +99,22 @@ fn hostile_plugins_cost_only_their_own_calls() -> anyhow::Result<()> {
         })
         .collect();
 
+    let bombers: Vec<_> = bombs()
+        .into_iter()
+        .map(|(name, text)| {
+            std::fs::write(bomb(name), wat::parse_str(text)?)?;
+            let (url, active, stop) = (daemon.url.clone(), Arc::clone(&active), Arc::clone(&stop));
+            Ok(thread::spawn(move || take_in(&url, name, &active, &stop)))
+        })
+        .collect::<anyhow::Result<_>>()?;
+
     let id = daemon.process().id();
     let (mut usual, mut meanwhile) = (Vec::new(), Vec::new());
     let mut memory = 0;
     for turn in 0..TURNS {
         active.store(false, Ordering::Relaxed);
         // Calls under way end within their limits.
-        thread::sleep(Duration::from_millis(2_500));
+        thread::sleep(Duration::from_millis(5_500));
         usual.extend(probe(&daemon)?);
         if turn == 1 {
             memory = resident_bytes(id)?;
@@ -113,7 +123,7 @@ fn hostile_plugins_cost_only_their_own_calls() -> anyhow::Result<()> {
         meanwhile.extend(probe(&daemon)?);
     }
     stop.store(true, Ordering::Relaxed);
-    for caller in callers {
+    for caller in callers.into_iter().chain(bombers) {
         caller.join().expect("only calls");
     }
     let (usual, meanwhile) = (percentiles(usual), percentiles(meanwhile));
@@ -185,7 +195,7 @@ fn sink(name: &str, settings: &str, silent: u16, echo: u16) -> anyhow::Result<St
     };
     Ok(format!(
         "[plugins.{name}]\nkind = \"sink\"\npath = \"{}\"\n\
-         limits = {{ memory_mb = 32, timeout_secs = 2, compute_ms = 500 }}\n{}{}\
+         limits = {{ memory_mb = 32, timeout_secs = 5, compute_ms = 500 }}\n{}{}\
          [plugins.{name}.config]\nbehaviour = \"{behaviour}\"\n{settings}\n",
         wasm.display(),
         target("silent", silent),
@@ -193,13 +203,13 @@ fn sink(name: &str, settings: &str, silent: u16, echo: u16) -> anyhow::Result<St
     ))
 }
 
-/// Components that are hard to take in: they are compiled when the daemon starts, in a process of their own.
+/// Components that are hard to take in: they are compiled while the daemon runs, in a process of their own.
 fn bombs() -> [(&'static str, String); 3] {
-    let wide: String = (0..60_000)
+    let wide: String = (0..10_000)
         .map(|i| format!("(i32.const {i})(i32.add)"))
         .collect();
     let functions =
-        "(func (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))".repeat(40_000);
+        "(func (param i32) (result i32) (i32.mul (local.get 0) (local.get 0)))".repeat(5_000);
     let instances = "(core instance (instantiate $m))".repeat(5_000);
     [
         (
@@ -236,6 +246,17 @@ fn provoke(url: &str, name: &str, active: &AtomicBool, stop: &AtomicBool, calls:
             }
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
+    }
+}
+
+/// Has a file made ready again and again while `active`.
+fn take_in(url: &str, name: &str, active: &AtomicBool, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        if active.load(Ordering::Relaxed) {
+            // What comes of it shows in the plugin's state.
+            let _ = post(url, &format!("/admin/plugins/{name}/reload"));
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
