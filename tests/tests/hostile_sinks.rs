@@ -114,7 +114,7 @@ fn hostile_plugins_cost_only_their_own_calls() -> anyhow::Result<()> {
     for turn in 0..TURNS {
         active.store(false, Ordering::Relaxed);
         // Calls under way end within their limits.
-        thread::sleep(Duration::from_millis(2_500));
+        thread::sleep(Duration::from_millis(5_500));
         usual.extend(probe(&daemon)?);
         if turn == 1 {
             memory = resident_bytes(id)?;
@@ -195,7 +195,7 @@ fn sink(name: &str, settings: &str, silent: u16, echo: u16) -> anyhow::Result<St
     };
     Ok(format!(
         "[plugins.{name}]\nkind = \"sink\"\npath = \"{}\"\n\
-         limits = {{ memory_mb = 32, timeout_secs = 2, compute_ms = 500 }}\n{}{}\
+         limits = {{ memory_mb = 32, timeout_secs = 5, compute_ms = 500 }}\n{}{}\
          [plugins.{name}.config]\nbehaviour = \"{behaviour}\"\n{settings}\n",
         wasm.display(),
         target("silent", silent),

@@ -130,7 +130,7 @@ fn every_record_is_there_once_across_kills() -> anyhow::Result<()> {
 
 #[test]
 fn sources_that_misbehave_are_told_apart() -> anyhow::Result<()> {
-    let keys = "connectors = [\"numbers\"]\nlimits = { timeout_secs = 2, compute_ms = 200 }\n\
+    let keys = "connectors = [\"numbers\"]\nlimits = { timeout_secs = 8, compute_ms = 200 }\n\
                 schedule = { interval_secs = 1, max_records = 10 }";
     let cases = [
         (
@@ -161,7 +161,7 @@ fn sources_that_misbehave_are_told_apart() -> anyhow::Result<()> {
         (
             "wait",
             "behaviour = \"wait\"\nconnector = \"numbers\"",
-            "did not finish within 2s",
+            "did not finish within 8s",
         ),
         (
             "not_granted",

@@ -57,7 +57,7 @@ pub fn hostile(config: Value) -> PluginSpec {
     let mut spec = spec("hostile", config);
     spec.limits.memory_bytes = 32_000_000;
     spec.limits.compute = Duration::from_millis(100);
-    spec.limits.timeout = Duration::from_millis(1500);
+    spec.limits.timeout = Duration::from_secs(20);
     spec
 }
 

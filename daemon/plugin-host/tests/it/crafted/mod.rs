@@ -24,12 +24,13 @@ fn spec(dir: &tempfile::TempDir, name: &str, kind: PluginKind, wasm: &[u8]) -> P
     let mut spec = PluginSpec::new(name, kind, path);
     spec.limits.memory_bytes = 32_000_000;
     spec.limits.compute = Duration::from_millis(100);
-    spec.limits.timeout = Duration::from_millis(1500);
+    // Long enough for the tenth of a second of computing to pass on a machine that is busy with other things.
+    spec.limits.timeout = Duration::from_secs(20);
     spec
 }
 
 /// More than a call may take by its limits, on a machine with other things to do.
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 #[track_caller]
 fn check_error(name: &str, error: &PluginError, codes: &[&str], began: Instant) {
@@ -62,7 +63,7 @@ async fn works(plugin: &Plugin, after: &str) {
         .await
         .unwrap_or_else(|error| panic!("after {after}: {error}"));
     assert!(
-        began.elapsed() < Duration::from_secs(1),
+        began.elapsed() < Duration::from_secs(10),
         "after {after}: {:?}",
         began.elapsed()
     );
