@@ -233,7 +233,7 @@ impl<'a> Learner<'a> {
         self.report.epochs = position.epoch();
         self.report.wall_secs = elapsed.as_secs_f64();
         let is_last = done == options.max_steps || self.out_of_time;
-        let validation_loss = if is_last || done % options.validate_every == 0 {
+        let validation_loss = if is_last || done.is_multiple_of(options.validate_every) {
             self.validate(done)?
         } else {
             None
