@@ -31,7 +31,7 @@ const SINKS: &[(&str, &str, Option<&str>)] = &[
     ("log_flood", "", Some("logged more than 200 lines")),
     ("long_line", "size = 1000000", Some("logged more than")),
     ("giant_return", "size = 20000000", Some("handed more than")),
-    ("giant_request", "size = 20000000", Some("handed more than")),
+    ("giant_request", "size = 12000000", Some("handed more than")),
     ("clock_flood", "", Some("computed for more than")),
     ("http", "target = \"silent\"", Some("did not finish within")),
     (
