@@ -11,6 +11,8 @@ mod places;
 mod real;
 mod real_pass;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod tests;
 mod tile;
 mod weights;
