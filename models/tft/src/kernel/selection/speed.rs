@@ -3,6 +3,7 @@
 //! `cargo test --release -p argus-tft --lib selection_speed -- --ignored --nocapture`
 #![expect(clippy::print_stderr, reason = "a measurement is read by people")]
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use super::super::matrix::gemm;
@@ -11,18 +12,25 @@ use super::*;
 use crate::network::Network;
 use crate::{Device, MetricRef, ModelConfig, ModelOptions, SchemaRef};
 
-/// Few enough that a round mostly fits between two interruptions on a busy machine.
-const WINDOWS: usize = 4;
-const ROUNDS: usize = 60;
+const WINDOWS: usize = 8;
+const ROUNDS: u32 = 40;
 
-/// The least of some rounds.
-fn best(mut work: impl FnMut()) -> Duration {
-    let round = |_| {
-        let start = Instant::now();
+/// How long this thread has been on a processor, where the system tells; else, since the first call.
+fn busy() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let nanos = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = nanos.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanos.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
+/// The mean of some rounds: the system counts in milliseconds.
+fn mean(rounds: u32, mut work: impl FnMut()) -> Duration {
+    work();
+    let start = busy();
+    for _ in 0..rounds {
         work();
-        start.elapsed()
-    };
-    (0..ROUNDS).map(round).min().unwrap_or_default()
+    }
+    (busy() - start) / rounds
 }
 
 /// Products a row of a selection network takes, in floating point operations.
@@ -69,7 +77,9 @@ fn selection_speed() {
 
     let (a, b) = (noise(768 * 32, 1), noise(32 * 32, 2));
     let mut c = vec![0.0; 768 * 32];
-    let product = best(|| gemm(false, 768, 32, 32, &a, 32, &b, 32, &mut c, 32));
+    let product = mean(100 * ROUNDS, || {
+        gemm(false, 768, 32, 32, &a, 32, &b, 32, &mut c, 32)
+    });
     let machine = 2.0 * 768.0 * 32.0 * 32.0 / product.as_secs_f64() / 1e9;
     eprintln!("gemm {machine:.0} GFLOP/s");
 
@@ -89,8 +99,10 @@ fn selection_speed() {
         let context = (role != Role::Static).then_some(context.as_slice());
         let (mut out, mut saved) = (vec![0.0; len * hidden], Saved::default());
         let mut grads = vec![0.0; params.len()];
-        let forward = best(|| selection.forward(&rows, context, &mut out, &mut saved, false, None));
-        let both = best(|| {
+        let forward = mean(ROUNDS, || {
+            selection.forward(&rows, context, &mut out, &mut saved, false, None)
+        });
+        let both = mean(ROUNDS, || {
             selection.forward(&rows, context, &mut out, &mut saved, true, None);
             selection.backward(&rows, context, &mut saved, &d_out, &mut grads, None);
         });
