@@ -220,3 +220,14 @@ pub enum ConfigCommand {
         file: PathBuf,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// clap checks a command only when it is used; this checks all of them.
+    #[test]
+    fn every_command_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

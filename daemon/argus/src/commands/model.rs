@@ -48,6 +48,7 @@ pub enum ModelCommand {
     #[command(after_help = "Example:\n  argus model activate argus_20260101_120000")]
     Activate {
         /// Name of a listed model, or a model directory.
+        #[arg(id = "activated", value_name = "MODEL")]
         model: String,
         /// Which registry.
         #[command(flatten)]
