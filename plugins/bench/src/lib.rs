@@ -62,6 +62,9 @@ mod tests {
             step: 0,
             options: Vec::new(),
         };
-        assert_eq!(bench.explain(&host, &subject).expect("doubled").summary, "13");
+        assert_eq!(
+            bench.explain(&host, &subject).expect("doubled").summary,
+            "13"
+        );
     }
 }
