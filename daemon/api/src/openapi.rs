@@ -11,7 +11,7 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, servers, status, ws};
+use crate::{admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, servers, status, ws};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,6 +26,7 @@ use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, ser
         predictions::one,
         predictions::now,
         predictions::list,
+        explain::explain,
         ws::connect,
         servers::list,
         servers::retire,

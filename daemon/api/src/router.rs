@@ -18,7 +18,7 @@ use crate::auth::{require_admin, require_ingest, require_read};
 use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
-use crate::{admin, alerts, feed, inputs, openapi, predictions, remote_write, servers, status, ws};
+use crate::{admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, servers, status, ws};
 
 /// Bodies of small requests; feeds read theirs themselves.
 const MAX_SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -45,6 +45,7 @@ pub(crate) fn router(api: Shared) -> Router {
             get(predictions::one).post(predictions::now),
         )
         .route("/predictions", get(predictions::list))
+        .route("/explain/{server}", get(explain::explain))
         .route("/servers", get(servers::list))
         .route("/alerts/active", get(alerts::active))
         .route("/alerts", get(alerts::list))

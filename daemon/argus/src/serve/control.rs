@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, ConnectorReport, Control, ForecastNowError, ModelInfo, ModelList, PluginReloadError,
+    BoxFuture, ConnectorReport, Control, DriverReport, ExplainAsk, ExplainError, Explained, ForecastNowError, ModelInfo, ModelList, PluginReloadError,
     PluginReloaded, PluginReport, Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
 };
 use argus_fleet::{EntityForecast, Risk};
@@ -15,8 +15,9 @@ use argus_schema::EntityName;
 use argus_sources::Sources;
 use argus_store::{Clock, RecoveryReport, Store};
 
+use super::drivers::Drivers;
+use super::explain::Explainers;
 use super::models::Models;
-
 use super::plugin_set::PluginSet;
 
 /// Everything the trait needs.
@@ -33,6 +34,10 @@ pub struct DaemonControl {
     pub sources: Arc<Sources>,
     /// Configured connectors.
     pub connectors: Connectors,
+    /// Configured explainers.
+    pub explainers: Arc<Explainers>,
+    /// What they said of alerts.
+    pub drivers: Drivers,
     /// What recovery did.
     pub recovery: Arc<RecoveryReport>,
     /// Set when the daemon drains.
@@ -92,6 +97,14 @@ impl Control for DaemonControl {
                 }
             })
         })
+    }
+
+    fn explain(&self, ask: ExplainAsk) -> BoxFuture<'_, Result<Explained, ExplainError>> {
+        Box::pin(self.explainers.explain(ask))
+    }
+
+    fn drivers(&self, entity: &EntityName) -> Option<Arc<[DriverReport]>> {
+        self.drivers.of(entity)
     }
 
     fn plugins(&self) -> Vec<PluginReport> {
