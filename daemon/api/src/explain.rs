@@ -62,7 +62,9 @@ impl ExplainQuery {
             ("seed", self.seed),
             ("under", self.under),
         ];
-        let options = options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        let options = options
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let options: Vec<(String, String)> = options.collect();
         let too_long = |text: &str| text.chars().count() > MAX_OPTION_CHARS;
         if too_long(&target) || options.iter().any(|(_, value)| too_long(value)) {
@@ -104,14 +106,15 @@ pub(crate) async fn explain(
         ExplainError::NoModel(reason) => Problem::no_model(&reason),
         ExplainError::UnknownEntity => unknown_server(&name),
         ExplainError::NoExplainer(detail) => Problem::not_found("unknown_explainer", detail),
-        ExplainError::WarmingUp(detail) => {
-            Problem::new(StatusCode::CONFLICT, "warming_up", detail)
-        }
+        ExplainError::WarmingUp(detail) => Problem::new(StatusCode::CONFLICT, "warming_up", detail),
         ExplainError::Pending(detail) => {
             Problem::unavailable("pending", detail).retry_after_secs(1)
         }
     })?;
-    let answered = explained.answers.iter().any(|answer| answer.outcome.is_ok());
+    let answered = explained
+        .answers
+        .iter()
+        .any(|answer| answer.outcome.is_ok());
     if let (false, Some(error)) = (answered, first_error(&explained)) {
         return Err(refusal(error));
     }

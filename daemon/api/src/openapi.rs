@@ -11,7 +11,9 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::{admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, servers, status, ws};
+use crate::{
+    admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, servers, status, ws,
+};
 
 #[derive(OpenApi)]
 #[openapi(

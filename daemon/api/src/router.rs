@@ -18,7 +18,9 @@ use crate::auth::{require_admin, require_ingest, require_read};
 use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
-use crate::{admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, servers, status, ws};
+use crate::{
+    admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, servers, status, ws,
+};
 
 /// Bodies of small requests; feeds read theirs themselves.
 const MAX_SMALL_BODY_BYTES: usize = 64 * 1024;

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use argus_alerts::{AlertConfig, Alerts, Evaluation};
 use argus_api::control::{
-    BoxFuture, Control, DriverReport, ExplainAsk, ExplainError, Explained, ExplainerAnswer, ExplainerError, ExplanationReport, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
-    PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness, ReloadError,
-    Reloaded, SinkTestError,
+    BoxFuture, Control, DriverReport, ExplainAsk, ExplainError, Explained, ExplainerAnswer,
+    ExplainerError, ExplanationReport, ForecastNow, ForecastNowError, ModelEntry, ModelInfo,
+    ModelList, PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness,
+    ReloadError, Reloaded, SinkTestError,
 };
 use argus_api::{ApiContext, KeyStore};
 use argus_fleet::{
@@ -182,7 +183,7 @@ fn explained(ask: &ExplainAsk) -> Result<Explained, ExplainError> {
         "new-1" => return Err(ExplainError::WarmingUp("3 closed bins".to_owned())),
         _ => return Err(ExplainError::UnknownEntity),
     }
-    let report = |details: serde_json::Value| {
+    let report = |details: Value| {
         Ok(Arc::new(ExplanationReport {
             summary: format!("why {}", ask.target),
             drivers: vec![driver()],
@@ -198,7 +199,10 @@ fn explained(ask: &ExplainAsk) -> Result<Explained, ExplainError> {
     };
     let known = [
         ("shap", report(json!({"method": "shapley"}))),
-        ("counterfactual", report(json!({"counterfactuals": [{"scenario": "Do nothing"}], "under": 50}))),
+        (
+            "counterfactual",
+            report(json!({"counterfactuals": [{"scenario": "Do nothing"}], "under": 50})),
+        ),
         ("own", report(json!({"options": ask.options}))),
         ("choosy", refused("unknown_target", false)),
         ("busy", refused("model_busy", true)),
@@ -206,17 +210,26 @@ fn explained(ask: &ExplainAsk) -> Result<Explained, ExplainError> {
     ];
     let answers: Vec<ExplainerAnswer> = known
         .into_iter()
-        .filter(|(name, _)| ask.explainer.as_deref().is_none_or(|wanted| wanted == *name))
+        .filter(|(name, _)| {
+            ask.explainer
+                .as_deref()
+                .is_none_or(|wanted| wanted == *name)
+        })
         .map(|(name, outcome)| ExplainerAnswer {
             explainer: name.to_owned(),
             outcome,
         })
         .collect();
     if answers.is_empty() {
-        return Err(ExplainError::NoExplainer("there is no such explainer".to_owned()));
+        return Err(ExplainError::NoExplainer(
+            "there is no such explainer".to_owned(),
+        ));
     }
     let fleet = fleet();
-    let state = fleet.entities.get(&ask.entity).ok_or(ExplainError::UnknownEntity)?;
+    let state = fleet
+        .entities
+        .get(&ask.entity)
+        .ok_or(ExplainError::UnknownEntity)?;
     Ok(Explained {
         state: Arc::clone(state),
         forecast: Arc::new(forecast("db-1")),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, ConnectorReport, Control, DriverReport, ExplainAsk, ExplainError, Explained, ForecastNowError, ModelInfo, ModelList, PluginReloadError,
-    PluginReloaded, PluginReport, Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
+    BoxFuture, ConnectorReport, Control, DriverReport, ExplainAsk, ExplainError, Explained,
+    ForecastNowError, ModelInfo, ModelList, PluginReloadError, PluginReloaded, PluginReport,
+    Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
 };
 use argus_fleet::{EntityForecast, Risk};
 use argus_forecast::lookup;

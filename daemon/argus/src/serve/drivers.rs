@@ -74,7 +74,9 @@ impl Drivers {
             while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
                 let said = explainers.drivers(&job.entity, EXPLAINER).await;
                 let told = said.map(|drivers| {
-                    let matter = drivers.into_iter().filter(|d| d.impact.abs() >= LEAST_IMPACT);
+                    let matter = drivers
+                        .into_iter()
+                        .filter(|d| d.impact.abs() >= LEAST_IMPACT);
                     matter.take(TOLD).collect()
                 });
                 job.answer.send_replace(Some(told));
@@ -97,7 +99,10 @@ impl Drivers {
         }
         let entity = &transition.entity;
         let mut known = self.known.lock();
-        if known.get(entity).is_some_and(|k| k.at_ms == transition.at_ms) {
+        if known
+            .get(entity)
+            .is_some_and(|k| k.at_ms == transition.at_ms)
+        {
             return;
         }
         let (sender, answer) = watch::channel(None);
@@ -135,7 +140,10 @@ impl Drivers {
         if !(0..=FRESH_MS).contains(&age_ms) {
             return None;
         }
-        let waited_ms = self.clock.now_ms().saturating_sub(notification.updated_at_ms);
+        let waited_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(notification.updated_at_ms);
         let waited = Duration::from_millis(u64::try_from(waited_ms).unwrap_or(0));
         let patience = PATIENCE.saturating_sub(waited);
         let answered = answer.wait_for(Option::is_some);
@@ -182,7 +190,8 @@ impl Sink for Driven {
                 None => self.sink.deliver(notification, idempotency_key).await,
                 Some(drivers) => {
                     let mut told = notification.clone();
-                    told.annotations.insert("drivers".to_owned(), line(&drivers));
+                    told.annotations
+                        .insert("drivers".to_owned(), line(&drivers));
                     self.sink.deliver(&told, idempotency_key).await
                 }
             }
@@ -196,6 +205,8 @@ impl Sink for Driven {
 
 /// `mem_used_pct +23.4, cpu_iowait_pct +3.1`: points of risk.
 fn line(drivers: &[DriverReport]) -> String {
-    let each = drivers.iter().map(|driver| format!("{} {:+.1}", driver.name, driver.impact));
+    let each = drivers
+        .iter()
+        .map(|driver| format!("{} {:+.1}", driver.name, driver.impact));
     each.collect::<Vec<_>>().join(", ")
 }

@@ -52,10 +52,16 @@ impl Explainers {
         let wanted: Vec<(&str, &Arc<Plugin>)> = self
             .plugins
             .of_kind(PluginKind::Explainer)
-            .filter(|(name, _)| ask.explainer.as_deref().is_none_or(|wanted| wanted == *name))
+            .filter(|(name, _)| {
+                ask.explainer
+                    .as_deref()
+                    .is_none_or(|wanted| wanted == *name)
+            })
             .collect();
         if wanted.is_empty() {
-            return Err(ExplainError::NoExplainer(self.nobody(ask.explainer.as_deref())));
+            return Err(ExplainError::NoExplainer(
+                self.nobody(ask.explainer.as_deref()),
+            ));
         }
         let mut answers = Vec::with_capacity(wanted.len());
         for (name, plugin) in wanted {
@@ -101,7 +107,10 @@ impl Explainers {
         if let Err(reason) = self.models.current() {
             return Err(ExplainError::NoModel(reason));
         }
-        let state = fleet.entities.get(entity).ok_or(ExplainError::UnknownEntity)?;
+        let state = fleet
+            .entities
+            .get(entity)
+            .ok_or(ExplainError::UnknownEntity)?;
         match (&state.forecast, state.state) {
             (Some(forecast), _) => Ok((Arc::clone(state), Arc::clone(forecast))),
             (None, ForecastState::WarmingUp) => Err(ExplainError::WarmingUp(format!(
@@ -156,7 +165,10 @@ impl Explainers {
             let explained = plugin.explain(subject).await;
             // The plugin opens the newest window, which may be a newer one than was looked up.
             let newest = self.fleet.load_full();
-            let same = newest.entities.get(&ask.entity).and_then(|s| s.forecast.as_ref());
+            let same = newest
+                .entities
+                .get(&ask.entity)
+                .and_then(|s| s.forecast.as_ref());
             if same.is_some_and(|newest| !Arc::ptr_eq(newest, forecast)) {
                 return Err(ExplainerError {
                     code: "model_busy".to_owned(),
@@ -164,11 +176,13 @@ impl Explainers {
                     retryable: true,
                 });
             }
-            explained.map(|e| Arc::new(report(e))).map_err(|error| ExplainerError {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-                retryable: error.retryable(),
-            })
+            explained
+                .map(|e| Arc::new(report(e)))
+                .map_err(|error| ExplainerError {
+                    code: error.code().to_owned(),
+                    message: error.to_string(),
+                    retryable: error.retryable(),
+                })
         });
         made.await.cloned()
     }

@@ -159,8 +159,9 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         stop.clone(),
     );
 
-    let (forecasts, forecast_thread) =
-        start_forecasts(&config, &schema, &store, &clock, &alerts, &models, &fleet, &drivers)?;
+    let (forecasts, forecast_thread) = start_forecasts(
+        &config, &schema, &store, &clock, &alerts, &models, &fleet, &drivers,
+    )?;
 
     let remote_write = Arc::new(RemoteWrite::new(
         Arc::clone(&schema),
