@@ -213,7 +213,7 @@ fn an_explainer_in_javascript_runs_against_the_same_model() -> anyhow::Result<()
     )?;
     let project = folder.path().join("own");
     run(&["plugin", "build"], &project)?;
-    let component = project.join("own.wasm");
+    let component = project.join("dist/own.wasm");
     let own = format!(
         "[plugins.own]\nkind = \"explainer\"\npath = \"{}\"\n",
         component.display()

@@ -21,7 +21,7 @@ use crate::typical::{Backgrounds, Source};
 /// Batches that may wait.
 const MAX_WAITING: usize = 32;
 /// How much less of a busy processor explanations get: forecasts and readers come first.
-const NICENESS: i32 = 5;
+const NICENESS: i32 = 3;
 
 /// What the engine works with.
 #[derive(Clone)]

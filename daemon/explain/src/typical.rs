@@ -70,7 +70,8 @@ impl Typical {
         }
     }
 
-    /// The typical values over the bins of a context: `metrics × steps`, metric by metric.
+    /// The typical values over the bins of a context: `metrics × steps`, metric by metric. A metric that the context
+    /// lacks altogether is missing here too: what a server never sends explains nothing about it.
     pub fn over(&self, context: &Context, step_ms: i64) -> Vec<f32> {
         let at = |hours: &[f32; HOURS], bin: i64| {
             // From the middle of one hour to the middle of the next.
@@ -81,10 +82,13 @@ impl Typical {
             a + (b - a) * share
         };
         let bins = context.first_bin..=context.last_bin;
-        self.hours
-            .iter()
-            .flat_map(|hours| bins.clone().map(move |bin| at(hours, bin)))
-            .collect()
+        let series = self.hours.iter().zip(&context.values);
+        let values = series.flat_map(|(hours, own)| {
+            let sent = own.iter().any(|value| !value.is_nan());
+            let value = move |bin| if sent { at(hours, bin) } else { f32::NAN };
+            bins.clone().map(value)
+        });
+        values.collect()
     }
 }
 
@@ -200,6 +204,9 @@ mod tests {
         let (first, second) = over.split_at(DAY_BINS as usize);
         assert!(first.iter().all(|value| *value == 143.0));
         assert!(second.iter().all(|value| value.is_nan()));
+        // What the subject does not send is not typical of it, whoever else sends it.
+        context.values[0].fill(f32::NAN);
+        assert!(typical.over(&context, STEP_MS).iter().all(|v| v.is_nan()));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! | action | at strength a |
 //! |---|---|
-//! | scale out | load is shared with 3a more instances: everything that follows load divided by 1 + 3a, CPU idle rises to match |
+//! | scale out | load is shared with 1, 2 or 3 more instances (3a): everything that follows load divided by 1 + 3a, CPU idle rises to match |
 //! | restart | memory, swap and close-waits at their lowest of the context, uptime from 0; only at full strength |
 //! | throttle | user and Java CPU, load, network times 1 − 0.75a; idle gets what user CPU gives back |
 //! | free memory | memory and swap times 1 − 0.6a |
@@ -97,9 +97,18 @@ impl Action {
             .collect()
     }
 
-    /// Whether it can be done by halves.
+    /// The strengths that are tried first, ascending.
+    pub fn strengths(&self) -> &'static [f32] {
+        match self {
+            Self::ScaleOut => &[1.0 / 3.0, 2.0 / 3.0, 1.0],
+            Self::Restart => &[1.0],
+            _ => &[0.5, 1.0],
+        }
+    }
+
+    /// Whether there is anything between those: nobody starts half an instance.
     pub fn is_gradual(&self) -> bool {
-        *self != Self::Restart
+        !matches!(self, Self::ScaleOut | Self::Restart)
     }
 
     /// The changed metrics with their values over the newest `steps` of the context.
@@ -168,8 +177,8 @@ impl Action {
             Self::ScaleOut => {
                 let more = 3.0 * strength;
                 four(
-                    format!("Scale horizontally (+{more:.1} instances)"),
-                    format!("share the load among {:.1} instances", 1.0 + more),
+                    format!("Scale horizontally (+{more:.0} instances)"),
+                    format!("auto-scale to {:.0}", 1.0 + more),
                     "HIGH",
                     "LOW",
                 )

@@ -10,9 +10,8 @@ use crate::action::{Action, Observed};
 
 /// How long ago the action was taken, in steps: 1 h and 3 h at 5-minute steps.
 const SPANS: [usize; 2] = [12, 36];
-const STRENGTHS: [f32; 4] = [0.25, 0.5, 0.75, 1.0];
 /// Each halves the distance to the least strength.
-const REFINEMENTS: usize = 3;
+const REFINEMENTS: usize = 4;
 
 /// An action at a strength over a span, and what the model makes of it.
 #[derive(Debug, Clone)]
@@ -93,11 +92,7 @@ impl<'a> Search<'a> {
         spans.dedup();
         let mut plans = vec![self.plan(None, 0.0, 0)];
         for action in Action::all(&self.observed) {
-            let strengths = if action.is_gradual() {
-                &STRENGTHS[..]
-            } else {
-                &STRENGTHS[3..]
-            };
+            let strengths = action.strengths();
             for steps in &spans {
                 let of_span = strengths
                     .iter()
@@ -111,6 +106,12 @@ impl<'a> Search<'a> {
             let message = "there is no risk to explain: no observed metric has a threshold";
             return Err(Error::new("no_prediction", message));
         }
+        // Where the risk is low enough as it is, what counts is how much lower it gets.
+        let under = if nothing.risk < under {
+            f32::MIN
+        } else {
+            under
+        };
         let mut best: Vec<Tried> = Vec::new();
         for one in tried {
             match best.iter_mut().find(|best| best.action == one.action) {
@@ -125,9 +126,13 @@ impl<'a> Search<'a> {
 
     /// Takes strength away from what reaches the level.
     fn refine(&mut self, best: &mut [Tried], under: f32) -> Result<(), Error> {
-        let coarse = STRENGTHS[0];
-        // The strength that is known to be too little; the coarse grid's next weaker one at first.
-        let mut too_little: Vec<f32> = best.iter().map(|b| b.strength - coarse).collect();
+        // The strength that is known to be too little; the first grid's next weaker one to begin with.
+        let weaker = |best: &Tried| {
+            let tried = best.action.as_ref().map_or(&[][..], Action::strengths);
+            let weaker = tried.iter().rev().find(|s| **s < best.strength);
+            weaker.copied().unwrap_or(0.0)
+        };
+        let mut too_little: Vec<f32> = best.iter().map(weaker).collect();
         for _ in 0..REFINEMENTS {
             let open: Vec<usize> = (0..best.len())
                 .filter(|i| best[*i].risk < under)

@@ -83,7 +83,7 @@ fn the_known_cause_is_what_helps_and_no_more_than_needed() {
     let strength = free["strength"].as_f64().expect("a number");
     let needed = (1.0 - 90.0 / 95.0) / 0.6;
     assert!(
-        strength >= needed && strength - needed <= 0.25 / 8.0 + 1e-6,
+        strength >= needed && strength - needed <= 0.5 / 16.0 + 1e-6,
         "{strength} {needed}"
     );
     for idle in ["Throttle", "Optimize disk", "cpu_user_pct"] {

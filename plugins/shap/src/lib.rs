@@ -34,7 +34,7 @@ struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            evaluations: 256,
+            evaluations: 192,
             precision: 0.005,
             drivers: 14,
         }

@@ -112,7 +112,7 @@ fn sampled_values_agree_with_exact_ones_within_their_error_and_add_up() {
         let told = details(&sampled);
         assert_eq!(told["exact"], false);
         assert!(
-            told["evaluations"].as_u64().expect("a number") <= 256,
+            told["evaluations"].as_u64().expect("a number") <= 192,
             "{told}"
         );
         let gap = told["left_over"].as_f64().expect("a number");
@@ -186,7 +186,7 @@ fn the_budget_is_kept_where_precision_is_out_of_reach() {
     let found = explain(&host(14, |v| tangled(v) * 100.0), &[]);
     let told = details(&found);
     assert_eq!(told["stopped"], "evaluations");
-    assert!(told["evaluations"].as_u64().expect("a number") <= 256);
+    assert!(told["evaluations"].as_u64().expect("a number") <= 192);
 }
 
 #[test]

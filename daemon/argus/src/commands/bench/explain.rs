@@ -246,11 +246,8 @@ impl Daemon {
             let (_, answer) = self.get("/status").await?;
             let status: Value = serde_json::from_slice(&answer)?;
             let ready = status["servers_ready"].as_u64().unwrap_or(0);
-            let (_, last) = self
-                .get(&format!("/predictions/{}", name(entities - 1)))
-                .await?;
-            let last: Value = serde_json::from_slice(&last)?;
-            if ready >= u64::from(entities) && last["forecast_state"] == "ready" {
+            // The last one's forecast is among the last to be made; before that it is not even known.
+            if ready >= u64::from(entities) && self.is_forecast(entities - 1).await? {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
@@ -258,6 +255,12 @@ impl Daemon {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    async fn is_forecast(&self, entity: u32) -> anyhow::Result<bool> {
+        let (_, answer) = self.get(&format!("/predictions/{}", name(entity))).await?;
+        let answer: Value = serde_json::from_slice(&answer)?;
+        Ok(answer["forecast_state"] == "ready")
     }
 
     /// Milliseconds by explainer and together, and how often two of them ran the model.
