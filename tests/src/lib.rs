@@ -5,6 +5,7 @@
 //! Everything listens on loopback, lives in a temporary directory, and is ended by its own process id when the test ends.
 
 mod daemon;
+pub mod workload;
 
 pub use argus_test_servers::{Process, eventually, free_port};
 pub use daemon::{Daemon, Setup};

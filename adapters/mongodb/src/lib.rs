@@ -3,7 +3,7 @@
 //! | operation | body | answers |
 //! |---|---|---|
 //! | `check` | `{"collection": …}` (optional) | `{"version": …, "replica_set": …}`, if it can be read |
-//! | `find` | `{"collection", "filter", "projection", "sort", "limit", "skip"}` | documents |
+//! | `find` | `{"collection", "filter", "projection", "sort": [{"time": 1}], "limit", "skip"}` | documents |
 //! | `aggregate` | `{"collection", "pipeline"}` | documents |
 //! | `tail` | `{"collection", "pipeline", "resume_after", "mode"}` | change events without end |
 //!

@@ -37,7 +37,9 @@ pub(crate) struct Find {
     #[serde(default)]
     filter: Document,
     projection: Option<Document>,
-    sort: Option<Document>,
+    /// One field each, the first first: the fields of one JSON object have no order.
+    #[serde(default)]
+    sort: Vec<Document>,
     limit: Option<i64>,
     skip: Option<u64>,
     batch_size: Option<u32>,
@@ -122,8 +124,8 @@ impl MongoDb {
         if let Some(projection) = find.projection {
             action = action.projection(projection);
         }
-        if let Some(sort) = find.sort {
-            action = action.sort(sort);
+        if !find.sort.is_empty() {
+            action = action.sort(find.sort.into_iter().flatten().collect::<Document>());
         }
         if let Some(limit) = find.limit {
             action = action.limit(limit);
@@ -268,7 +270,7 @@ mod tests {
     #[test]
     fn bodies_are_extended_json() {
         let body = r#"{"collection":"m","filter":{"t":{"$gte":{"$date":"2026-02-03T04:05:06Z"}},
-                       "_id":{"$gt":{"$oid":"65a0b1c2d3e4f5a6b7c8d9e0"}},"n":{"$in":[1,2.5,"x"]}},"sort":{"t":1,"_id":1}}"#;
+                       "_id":{"$gt":{"$oid":"65a0b1c2d3e4f5a6b7c8d9e0"}},"n":{"$in":[1,2.5,"x"]}},"sort":[{"t":1},{"_id":1}]}"#;
         let find: Find = serde_json::from_str(body).expect("a body");
         let from = find
             .filter

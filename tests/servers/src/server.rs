@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::product::{Product, Recipe};
 use crate::{Prepared, Process, eventually, free_port, prepare};
 
-/// From start to `READY`; seconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// From start to `READY`: seconds, unless many builds run beside.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Quick to start rather than fast.
 const JVM: [&str; 4] = [

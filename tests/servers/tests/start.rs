@@ -82,7 +82,10 @@ fn servers_end_with_a_process_that_has_no_time_to_tidy_up() -> anyhow::Result<()
         Product::MongoJavaServer,
         Product::OpenSearch2,
     ] {
+        // The temporary folders of a process that aborts stay behind: here, they go with ours.
+        let temporary = tempfile::tempdir()?;
         let child = Command::new(std::env::current_exe()?)
+            .env("TMPDIR", temporary.path())
             .args([
                 "--exact",
                 "starts_a_server_and_aborts",
