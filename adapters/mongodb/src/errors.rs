@@ -57,11 +57,11 @@ impl Teller {
     pub(crate) fn tell(&self, error: &DriverError) -> Error {
         let hosts = &self.hosts;
         let told = match error.kind.as_ref() {
-            ErrorKind::Authentication { message } => {
+            ErrorKind::Authentication { message, .. } => {
                 Error::new(ACCESS, format_args!("{hosts} refused the login: {message}"))
             }
-            ErrorKind::ServerSelection { message } => self.unreachable(message),
-            ErrorKind::InvalidTlsConfig { message } => {
+            ErrorKind::ServerSelection { message, .. } => self.unreachable(message),
+            ErrorKind::InvalidTlsConfig { message, .. } => {
                 Error::new("tls_failed", format_args!("TLS with {hosts}: {message}"))
             }
             ErrorKind::Io(error) => {
@@ -72,7 +72,7 @@ impl Teller {
                     Error::retryable("connect_failed", message)
                 }
             }
-            ErrorKind::ConnectionPoolCleared { message } | ErrorKind::DnsResolve { message } => {
+            ErrorKind::ConnectionPoolCleared { message, .. } | ErrorKind::DnsResolve { message, .. } => {
                 Error::retryable(
                     "connect_failed",
                     format_args!("the connection to {hosts} failed: {message}"),
@@ -89,8 +89,8 @@ impl Teller {
                     ..Error::new(code, text)
                 }
             }
-            ErrorKind::InvalidArgument { message } => Error::new("invalid_body", message),
-            ErrorKind::IncompatibleServer { message } => Error::new(
+            ErrorKind::InvalidArgument { message, .. } => Error::new("invalid_body", message),
+            ErrorKind::IncompatibleServer { message, .. } => Error::new(
                 UNSUPPORTED,
                 format_args!("{hosts} is too old or too different: {message}"),
             ),

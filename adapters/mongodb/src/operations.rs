@@ -285,10 +285,7 @@ mod tests {
             .get_document("_id")
             .and_then(|id| id.get_object_id("$gt"));
         assert!(id.is_ok());
-        let sort: Vec<_> = find
-            .sort
-            .expect("sort")
-            .into_iter()
+        let sort: Vec<_> = find.sort.into_iter().flatten()
             .map(|(name, _)| name)
             .collect();
         assert_eq!(sort, ["t", "_id"]);

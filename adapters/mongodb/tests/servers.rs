@@ -68,8 +68,8 @@ fn date(ms: i64) -> Bson {
 async fn finds_pages_and_aggregates() -> anyhow::Result<()> {
     for server in start_all(Product::MONGODB, &Options::default())? {
         let of = server.name();
-        let documents = (0..2500)
-            .map(|n| doc! { "_id": n, "t": date(1000 * (n / 10)), "load": f64::from(n) / 4.0 });
+        let documents = (0..2500_i32)
+            .map(|n| doc! { "_id": n, "t": date(1000 * i64::from(n / 10)), "load": f64::from(n) / 4.0 });
         fill(&server, "argus_finds", documents.collect()).await?;
         let connector = connector(&server).await?;
         let checked = ask(&connector, "check", json!({ "collection": "argus_finds" })).await?;
