@@ -1,6 +1,6 @@
 //! Documents for a database, in an order that hurts, and what has to become of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -103,6 +103,18 @@ pub fn expected(documents: &[Document]) -> Bins {
         bin.1 += f64::from(document.cpu_user_pct);
     }
     bins
+}
+
+/// One later record of each server, which closes its last bin.
+pub fn closing(expected: &Bins) -> Vec<serde_json::Value> {
+    let last_ms = expected
+        .keys()
+        .map(|(_, bin_ms)| *bin_ms)
+        .max()
+        .unwrap_or(0);
+    let servers: BTreeSet<&String> = expected.keys().map(|(server, _)| server).collect();
+    let record = |server| serde_json::json!({ "server_name": server, "timestamp": last_ms + BIN_MS, "mem_used_pct": 1 });
+    servers.into_iter().map(record).collect()
 }
 
 /// What the history in a data directory holds, of the daemon that was stopped there: of several rows of a bin, the one

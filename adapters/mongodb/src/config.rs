@@ -329,10 +329,15 @@ mod tests {
         assert_eq!(options.repl_set_name.as_deref(), Some("rs0"));
         assert_eq!(options.max_pool_size, Some(3));
         assert!(options.tls.is_some());
-        let lag = ReadPreferenceOptions::builder().max_staleness(Duration::from_secs(120)).build();
+        let lag = ReadPreferenceOptions::builder()
+            .max_staleness(Duration::from_secs(120))
+            .build();
         let preference = ReadPreference::SecondaryPreferred { options: Some(lag) };
         let expected = SelectionCriteria::ReadPreference(preference);
-        assert_eq!(format!("{:?}", options.selection_criteria), format!("{:?}", Some(expected)));
+        assert_eq!(
+            format!("{:?}", options.selection_criteria),
+            format!("{:?}", Some(expected))
+        );
         let credential = options.credential.expect("a user");
         assert_eq!(
             (

@@ -24,7 +24,7 @@ const CODES: &[(i32, &str)] = &[
     (40324, UNSUPPORTED), // Unrecognized pipeline stage
     (40573, UNSUPPORTED), // Change streams need a replica set
 ];
-const ACCESS: &str = "access_denied";
+pub(crate) const ACCESS: &str = "access_denied";
 const TIMED_OUT: &str = "timed_out";
 /// The server has no such thing; also what a tail falls back after.
 pub(crate) const UNSUPPORTED: &str = "unsupported";
@@ -72,12 +72,11 @@ impl Teller {
                     Error::retryable("connect_failed", message)
                 }
             }
-            ErrorKind::ConnectionPoolCleared { message, .. } | ErrorKind::DnsResolve { message, .. } => {
-                Error::retryable(
-                    "connect_failed",
-                    format_args!("the connection to {hosts} failed: {message}"),
-                )
-            }
+            ErrorKind::ConnectionPoolCleared { message, .. }
+            | ErrorKind::DnsResolve { message, .. } => Error::retryable(
+                "connect_failed",
+                format_args!("the connection to {hosts} failed: {message}"),
+            ),
             ErrorKind::Command(command) => {
                 let code = CODES.iter().find(|(code, _)| *code == command.code);
                 let code = code.map_or("query_failed", |(_, code)| code);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use argus_connector_abi::Error;
 use argus_connector_abi::author::Answer;
+use mongodb::Database;
 use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::error::Error as DriverError;
@@ -13,7 +14,7 @@ use serde_json::json;
 
 use crate::MongoDb;
 use crate::cursors::{Changes, Documents, Tailed};
-use crate::errors::UNSUPPORTED;
+use crate::errors::{ACCESS, UNSUPPORTED};
 
 /// Documents of a batch; the server sends at most 16 MiB however many they are.
 const BATCH_SIZE: u32 = 1000;
@@ -87,7 +88,14 @@ impl MongoDb {
     pub(crate) async fn check(&self, check: Check) -> Result<Answer, Error> {
         let told = |error: DriverError| self.teller.tell(&error);
         let admin = self.client.database("admin");
-        let hello = admin.run_command(doc! { "hello": 1 }).await.map_err(told)?;
+        // Servers from before 4.4 know it by its old name only.
+        let hello = match admin.run_command(doc! { "hello": 1 }).await {
+            Err(error) if told(error.clone()).code == UNSUPPORTED => {
+                admin.run_command(doc! { "isMaster": 1 }).await
+            }
+            answered => answered,
+        };
+        let hello = hello.map_err(told)?;
         let version = match admin.run_command(doc! { "buildInfo": 1 }).await {
             Ok(build) => build.get_str("version").ok().map(str::to_owned),
             // Some deployments keep it to themselves.
@@ -95,12 +103,7 @@ impl MongoDb {
         };
         if let Some(name) = &check.collection {
             let database = self.database(check.database.as_deref())?;
-            let mut names = database
-                .list_collections()
-                .filter(doc! { "name": name })
-                .await
-                .map_err(told)?;
-            if !names.advance().await.map_err(told)? {
+            if self.is_capped(&database, name).await?.is_none() {
                 let message = format!(
                     "{}: there is no collection `{name}` in database `{}`",
                     self.teller.hosts(),
@@ -112,6 +115,27 @@ impl MongoDb {
             collection.find_one(doc! {}).await.map_err(told)?;
         }
         Answer::json(&json!({ "version": version, "replica_set": hello.get_str("setName").ok() }))
+    }
+
+    /// Whether a collection is capped; none if there is no such collection.
+    async fn is_capped(&self, database: &Database, name: &str) -> Result<Option<bool>, Error> {
+        let told = |error: DriverError| self.teller.tell(&error);
+        let found = database
+            .list_collections()
+            .filter(doc! { "name": name })
+            .await;
+        let mut found = found.map_err(told)?;
+        // Not every server heeds the filter.
+        while found.advance().await.map_err(told)? {
+            let of = found.current();
+            if of.get_str("name").is_ok_and(|found| found == name) {
+                let options = of.get_document("options");
+                return Ok(Some(
+                    options.is_ok_and(|options| options.get_bool("capped").unwrap_or(false)),
+                ));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) async fn find(&self, find: Find, deadline: Instant) -> Result<Answer, Error> {
@@ -156,18 +180,23 @@ impl MongoDb {
     }
 
     pub(crate) async fn tail(&self, tail: Tail) -> Result<Answer, Error> {
-        if tail.mode != TailMode::TailableCursor {
-            match self.changes(&tail).await {
-                Err(error) if error.code == UNSUPPORTED && tail.mode == TailMode::Auto => {
-                    self.log.info(format!(
-                        "no change streams, so a tailable cursor: {}",
-                        error.message
-                    ));
+        let without = match tail.mode {
+            TailMode::TailableCursor => None,
+            mode => match self.changes(&tail).await {
+                // Servers say in many ways that they do not have them; what passes, and what is forbidden, is no such way.
+                Err(error)
+                    if mode == TailMode::Auto && !error.retryable && error.code != ACCESS =>
+                {
+                    Some(error.message)
                 }
                 other => return other,
-            }
+            },
+        };
+        if let Some(reason) = &without {
+            self.log
+                .info(format!("no change streams, so a tailable cursor: {reason}"));
         }
-        self.tailable(&tail).await
+        self.tailable(&tail, without).await
     }
 
     async fn changes(&self, tail: &Tail) -> Result<Answer, Error> {
@@ -194,21 +223,17 @@ impl MongoDb {
         Ok(Answer::cursor(Changes::new(stream, self.teller.clone())))
     }
 
-    async fn tailable(&self, tail: &Tail) -> Result<Answer, Error> {
+    async fn tailable(&self, tail: &Tail, without: Option<String>) -> Result<Answer, Error> {
         let told = |error: DriverError| self.teller.tell(&error);
         let database = self.database(tail.database.as_deref())?;
         let name = &tail.collection;
-        let mut found = database
-            .list_collections()
-            .filter(doc! { "name": name })
-            .await
-            .map_err(told)?;
-        let is_capped = found.advance().await.map_err(told)?
-            && found.deserialize_current().map_err(told)?.options.capped == Some(true);
-        if !is_capped {
+        if self.is_capped(&database, name).await? != Some(true) {
+            let without = without
+                .map(|reason| format!(" ({reason})"))
+                .unwrap_or_default();
             let message = format!(
-                "{}: changes of `{name}` cannot be tailed: the server has no change streams, and the collection is not \
-                 capped; page through it with `find` by time and `_id`",
+                "{}: changes of `{name}` cannot be tailed: there is no change stream{without}, and the collection is \
+                 not capped; page through it with `find` by time and `_id`",
                 self.teller.hosts()
             );
             return Err(Error::new(UNSUPPORTED, message));
@@ -285,7 +310,10 @@ mod tests {
             .get_document("_id")
             .and_then(|id| id.get_object_id("$gt"));
         assert!(id.is_ok());
-        let sort: Vec<_> = find.sort.into_iter().flatten()
+        let sort: Vec<_> = find
+            .sort
+            .into_iter()
+            .flatten()
             .map(|(name, _)| name)
             .collect();
         assert_eq!(sort, ["t", "_id"]);
