@@ -19,7 +19,9 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let (head, tail) = text.split_at_checked(19)?;
     let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
     let bytes = head.as_bytes();
-    let is_written = separators.iter().all(|&(place, separator)| bytes[place] == separator);
+    let is_written = separators
+        .iter()
+        .all(|&(place, separator)| bytes[place] == separator);
     if !is_written || !matches!(bytes[10], b'T' | b't' | b' ') {
         return None;
     }
@@ -137,7 +139,13 @@ mod tests {
         ] {
             assert_eq!(parse_rfc3339(text), expected, "{text}");
         }
-        for ms in [-62_167_219_200_000, -1, 0, 951_782_400_001, 253_402_300_799_999] {
+        for ms in [
+            -62_167_219_200_000,
+            -1,
+            0,
+            951_782_400_001,
+            253_402_300_799_999,
+        ] {
             assert_eq!(parse_rfc3339(&rfc3339(ms)), Some(ms));
         }
     }

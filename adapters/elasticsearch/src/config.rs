@@ -30,8 +30,8 @@ pub struct Config {
     /// HTTP proxy.
     #[serde(default)]
     pub proxy: Option<String>,
-    /// Longest wait for one answer of a node.
-    #[serde(default = "thirty")]
+    /// Longest wait for one answer of a node; shorter than a poll may take, so that a node that hangs is told of.
+    #[serde(default = "eight")]
     pub request_timeout_secs: u32,
     /// Documents asked for at once.
     #[serde(default = "five_thousand")]
@@ -41,8 +41,8 @@ pub struct Config {
     pub documents_per_sec: Option<u32>,
 }
 
-fn thirty() -> u32 {
-    30
+fn eight() -> u32 {
+    8
 }
 
 fn five_thousand() -> u32 {

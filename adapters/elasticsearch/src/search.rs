@@ -37,9 +37,6 @@ pub(crate) struct Search {
     /// Documents in all.
     #[serde(default)]
     pub(crate) limit: Option<u64>,
-    /// Begins behind these sort values.
-    #[serde(default)]
-    pub(crate) after: Option<Value>,
 }
 
 /// A search under way. One page is fetched ahead, while the one before is read.
@@ -74,11 +71,7 @@ impl Hits {
         let mut request = Map::new();
         request.insert("sort".into(), search.sort.into());
         request.insert("track_total_hits".into(), false.into());
-        for (name, value) in [
-            ("query", search.query),
-            ("_source", search.source),
-            ("search_after", search.after),
-        ] {
+        for (name, value) in [("query", search.query), ("_source", search.source)] {
             request.extend(value.map(|value| (name.to_owned(), value)));
         }
         let fetcher = Fetcher {

@@ -85,7 +85,7 @@ impl Source for Elasticsearch {
 }
 
 /// JSON Schema of [`Config`].
-const CONFIG_SCHEMA: &str = concat!(
+pub const CONFIG_SCHEMA: &str = concat!(
     r#"{"type":"object","additionalProperties":false,"required":["connector","index","mapping"],"properties":{
     "connector":{"type":"string","minLength":1,"description":"Which connector to ask; list it under the plugin's `connectors` too."},
     "index":{"type":"string","minLength":1,"description":"Indices, patterns, aliases or data streams, with commas between them."},
