@@ -1,13 +1,13 @@
 //! Documents for a database, in an order that hurts, and what has to become of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::{env, fs};
+use std::env;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, ensure};
-use arrow::array::{AsArray, Float32Array};
-use arrow::datatypes::{Float32Type, TimestampMillisecondType, UInt32Type};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use argus_schema::{EntityName, Schema};
+use argus_store::{HistoryQuery, Store, StoreConfig, SystemClock};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -105,111 +105,55 @@ pub fn expected(documents: &[Document]) -> Bins {
     bins
 }
 
-/// One later record of each server, which closes its last bin.
-pub fn closing(expected: &Bins) -> Vec<serde_json::Value> {
-    let last_ms = expected
-        .keys()
-        .map(|(_, bin_ms)| *bin_ms)
-        .max()
-        .unwrap_or(0);
-    let servers: BTreeSet<&String> = expected.keys().map(|(server, _)| server).collect();
-    let record = |server| serde_json::json!({ "server_name": server, "timestamp": last_ms + BIN_MS, "mem_used_pct": 1 });
-    servers.into_iter().map(record).collect()
-}
-
-/// What the history in a data directory holds, of the daemon that was stopped there: of several rows of a bin, the one
-/// in the newest part counts.
+/// What a data directory holds of these bins' servers up to the last of these bins; no daemon may have it open.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn stored(data_dir: &Path) -> anyhow::Result<Bins> {
-    let mut parts = Vec::new();
-    find_parts(&data_dir.join("store/history"), &mut parts)?;
-    // `part-FIRST-LAST.parquet`, the numbers of equal length.
-    parts.sort_by_key(|part| {
-        let name = part
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        name.rsplit('-').next().map(str::to_owned)
-    });
+pub fn stored(data_dir: &Path, expected: &Bins) -> anyhow::Result<Bins> {
+    let schema = Schema::server();
+    let metric = schema.metric_index("cpu_user_pct").context("a metric")?;
+    let config = StoreConfig::new(data_dir.join("store"));
+    let (store, _) = Store::open(config, schema, Arc::new(SystemClock))?;
+    let servers: BTreeSet<&String> = expected.keys().map(|(server, _)| server).collect();
+    let times = expected.keys().map(|(_, bin_ms)| *bin_ms);
+    let (from_ms, last_ms) = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
     let mut bins = Bins::new();
-    for part in parts {
-        let file = fs::File::open(&part)?;
-        for batch in ParquetRecordBatchReaderBuilder::try_new(file)?.build()? {
-            let batch = batch?;
-            let column = |name: &str| {
-                batch
-                    .column_by_name(name)
-                    .with_context(|| format!("no column {name}"))
-            };
-            let entities =
-                arrow::compute::cast(column("entity")?, &arrow::datatypes::DataType::Utf8)?;
-            let entities = entities.as_string::<i32>();
-            let times = column("bin_ms")?.as_primitive::<TimestampMillisecondType>();
-            let counts = column("count")?.as_primitive::<UInt32Type>();
-            let means: &Float32Array = column("cpu_user_pct")?.as_primitive::<Float32Type>();
-            for row in 0..batch.num_rows() {
-                let key = (entities.value(row).to_owned(), times.value(row));
-                let count = counts.value(row);
-                bins.insert(key, (count, f64::from(means.value(row)) * f64::from(count)));
-            }
+    for server in servers {
+        let rows = store.history(&HistoryQuery {
+            entity: EntityName::new(server)?,
+            from_ms: from_ms - BIN_MS,
+            to_ms: last_ms + BIN_MS,
+            max_rows: 1_000_000,
+        })?;
+        for row in rows.into_iter().filter(|row| row.bin_ms <= last_ms) {
+            let sum = f64::from(row.mean[metric]) * f64::from(row.count);
+            bins.insert((server.clone(), row.bin_ms), (row.count, sum));
         }
     }
     Ok(bins)
 }
 
-fn find_parts(folder: &Path, parts: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("no history in {}", folder.display()))?
-    {
-        let path = entry?.path();
-        if path.is_dir() {
-            find_parts(&path, parts)?;
-        } else if path.extension().is_some_and(|end| end == "parquet") {
-            parts.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Fails unless history holds exactly what it has to; bins that nothing was expected in are left out of the comparison
-/// only if they belong to none of the workload's servers' times.
+/// Fails unless bins hold exactly what they have to.
 ///
 /// # Errors
-/// Names the first bins that differ.
+/// Names the first bin that differs.
 pub fn compare(expected: &Bins, stored: &Bins) -> anyhow::Result<()> {
     let documents = |bins: &Bins| {
         bins.values()
             .map(|(count, _)| u64::from(*count))
             .sum::<u64>()
     };
-    let last_ms = expected
-        .keys()
-        .map(|(_, bin_ms)| *bin_ms)
-        .max()
-        .unwrap_or(i64::MAX);
-    let of_ours: Bins = stored
-        .iter()
-        .filter(|((_, bin_ms), _)| *bin_ms <= last_ms)
-        .map(|(key, bin)| (key.clone(), *bin))
-        .collect();
-    ensure!(
-        documents(expected) == documents(&of_ours),
-        "{} documents were written and bins count {}",
-        documents(expected),
-        documents(&of_ours)
-    );
-    let is_same = |(count, sum): &(u32, f64), other: &(u32, f64)| {
+    for key in expected.keys().chain(stored.keys()) {
+        let (wanted, found) = (expected.get(key), stored.get(key));
         // Means are stored in single precision.
-        *count == other.0 && (sum - other.1).abs() <= 1e-5 * sum.abs().max(1.0)
-    };
-    for (key, bin) in expected {
-        let found = of_ours.get(key);
+        let is_same = wanted.zip(found).is_some_and(|(wanted, found)| {
+            wanted.0 == found.0 && (wanted.1 - found.1).abs() <= 1e-5 * wanted.1.abs().max(1.0)
+        });
         ensure!(
-            found.is_some_and(|found| is_same(bin, found)),
-            "bin {key:?} holds {found:?}, and {bin:?} was written (count, sum)"
+            is_same,
+            "bin {key:?} holds {found:?}, and {wanted:?} was written (count, sum); of {} documents bins count {}",
+            documents(expected),
+            documents(stored)
         );
     }
     Ok(())

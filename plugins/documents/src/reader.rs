@@ -182,9 +182,9 @@ impl Poll<'_> {
             });
         }
         if new > 0 {
-            let name = self.collection.name();
             let message = format!(
-                "{name}: {} documents in all have no time and cannot be read",
+                "{}: documents without a time, which cannot be read: {}",
+                self.collection.name(),
                 strays.count
             );
             self.host.warn(&message);

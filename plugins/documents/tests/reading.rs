@@ -398,7 +398,7 @@ fn bad_documents_are_told_and_the_rest_goes_on() {
         "document `all/901` names no server: it has no `server_name`",
         "document `all/902` has 7 at `server_name`, where text is needed",
         "document `all/stray-0` has no time",
-        "2 documents in all have no time",
+        "documents without a time, which cannot be read: 2",
     ] {
         assert!(
             lines.iter().any(|line| line.contains(expected)),

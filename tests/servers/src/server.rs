@@ -144,12 +144,17 @@ impl Server {
         self.product
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends it with SIGKILL; mongo-java-server, which writes to disk only now and then, with SIGTERM.
     ///
     /// # Errors
     /// When it is the reader's own.
     pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.ours()?.process.kill();
+        let is_lazy = self.product == Some(Product::MongoJavaServer);
+        let process = &mut self.ours()?.process;
+        if is_lazy {
+            process.terminate(Duration::from_secs(60))?;
+        }
+        process.kill();
         Ok(())
     }
 

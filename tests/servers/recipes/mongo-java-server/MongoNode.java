@@ -54,6 +54,7 @@ public final class MongoNode {
             server.enableSsl(key(Path.of(arguments[3])), null, certificate(Path.of(arguments[2])));
         }
         server.bind("127.0.0.1", port);
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
         System.out.println("READY mongodb://127.0.0.1:" + port + (secured ? "/?tls=true" : ""));
         new CountDownLatch(1).await();
     }
