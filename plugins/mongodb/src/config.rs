@@ -5,7 +5,7 @@ use argus_plugin::Error;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What is read, and what it means; `config.schema.json` describes it for people and tools.
+/// What is read, and what it means; `CONFIG_SCHEMA` describes it for people and tools.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

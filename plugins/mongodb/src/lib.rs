@@ -43,10 +43,23 @@ impl Source for MongoDb {
     }
 }
 
-argus_plugin::source!(
-    MongoDb,
-    config_schema = include_str!("../config.schema.json")
+/// JSON Schema of [`Config`].
+const CONFIG_SCHEMA: &str = concat!(
+    r#"{"type":"object","additionalProperties":false,"required":["connector","collection","mapping"],"properties":{
+    "connector":{"type":"string","minLength":1,"description":"Which connector to ask; list it under the plugin's `connectors` too."},
+    "database":{"type":"string","minLength":1,"description":"The database; the connector's own if it is not said."},
+    "collection":{"type":"string","minLength":1,"description":"The collection."},
+    "time":{"type":"string","minLength":1,"default":"timestamp","description":"The field that holds a document's time, dots between nested names. It needs an index, best one of it and _id."},
+    "time_type":{"enum":["date","seconds","milliseconds"],"default":"date","description":"How it holds it: a BSON date, or a number since 1970."},
+    "filter":{"type":"object","description":"Documents to read, in MongoDB's query language (extended JSON); all if it is not said."},
+    "mapping":"#,
+    include_str!("../../documents/mapping.schema.json"),
+    r#","reading":"#,
+    include_str!("../../documents/reading.schema.json"),
+    "}}"
 );
+
+argus_plugin::source!(MongoDb, config_schema = CONFIG_SCHEMA);
 
 #[cfg(test)]
 mod tests;

@@ -180,5 +180,12 @@ fn mistakes_name_the_setting() {
 
 #[test]
 fn the_schema_describes_the_settings() {
-    testing::check_config_schema::<Config>(include_str!("../config.schema.json"));
+    testing::check_config_schema::<Config>(CONFIG_SCHEMA);
+    let schema: Value = serde_json::from_str(CONFIG_SCHEMA).expect("JSON");
+    for part in ["mapping", "reading"] {
+        assert!(
+            schema["properties"][part]["properties"].is_object(),
+            "{part}"
+        );
+    }
 }
