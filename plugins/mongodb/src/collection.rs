@@ -6,13 +6,15 @@
 use argus_documents::{Collection, Document, Paging, Span, Strays, value};
 use argus_plugin::connector::Cursor;
 use argus_plugin::{Error, Host};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, TimeType};
 use crate::id;
 
+/// Documents of a batch: few enough that a slow server has some within a poll's time.
+const BATCH: u32 = 1000;
 /// Documents without a time are counted up to here.
 const MAX_STRAYS: u64 = 1000;
 /// Of these, so many are named.
@@ -20,30 +22,53 @@ const NAMED_STRAYS: usize = 5;
 /// Whether there are any is a courtesy, which may cost little.
 const STRAYS_MS: u32 = 2000;
 
-/// The body of a `find`. The operator's filter and ours are parts of one.
-#[derive(Serialize)]
-struct Find<'a, F> {
+/// The body of a `find`.
+#[derive(serde::Serialize)]
+struct Find<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     database: Option<&'a str>,
     collection: &'a str,
-    filter: And<F>,
+    filter: Filter<'a>,
     projection: &'a Map<String, Value>,
-    sort: Vec<Value>,
+    /// By time, then by `_id`, also where the time is one: in the order of the index.
+    sort: [Value; 2],
     limit: u32,
     batch_size: u32,
 }
 
-#[derive(Serialize)]
-struct And<F> {
-    #[serde(rename = "$and")]
-    all: F,
+/// Our conditions, together with the operator's own if there are any: not every server sees through an `$and` of one.
+struct Filter<'a> {
+    own: &'a Map<String, Value>,
+    ours: Conditions<'a>,
 }
 
-/// Written as it is: as a value, an id of several fields would lose their order, and be another one.
-#[derive(Serialize)]
-struct Or<'a> {
-    #[serde(rename = "$or")]
-    any: &'a RawValue,
+struct Conditions<'a> {
+    time: &'a str,
+    is: Value,
+    /// Written as it is: as a value, an id of several fields would lose their order, and be another one.
+    behind: Option<Box<RawValue>>,
+}
+
+impl Serialize for Filter<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.own.is_empty() {
+            return self.ours.serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("$and", &(self.own, &self.ours))?;
+        map.end()
+    }
+}
+
+impl Serialize for Conditions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.time, &self.is)?;
+        if let Some(behind) = &self.behind {
+            map.serialize_entry("$or", behind)?;
+        }
+        map.end()
+    }
 }
 
 /// The collection with the settings for reading it.
@@ -123,19 +148,21 @@ impl Metrics {
         &self,
         host: &Host,
         span: &Span<'_>,
-        filter: impl Serialize,
-        sort: Vec<Value>,
+        ours: Conditions<'_>,
         limit: u32,
         take: &mut dyn FnMut(Document) -> bool,
     ) -> Result<(bool, u32), Error> {
         let body = Find {
             database: self.config.database.as_deref(),
             collection: &self.config.collection,
-            filter: And { all: filter },
+            filter: Filter {
+                own: &self.config.filter,
+                ours,
+            },
             projection: &self.projection,
-            sort,
+            sort: [json!({ (&self.config.time): 1 }), json!({ "_id": 1 })],
             limit,
-            batch_size: limit,
+            batch_size: limit.min(BATCH),
         };
         let body = serde_json::to_vec(&body)?;
         let cursor = host.query(&self.config.connector, "find", body, &[])?;
@@ -190,17 +217,15 @@ impl Collection for Metrics {
         span: &Span<'_>,
         take: &mut dyn FnMut(Document) -> bool,
     ) -> Result<bool, Error> {
-        let Config { time, filter, .. } = &self.config;
+        let conditions = |is, behind| Conditions {
+            time: &self.config.time,
+            is,
+            behind,
+        };
         let (mut from_ms, mut limit) = (span.from_ms, span.limit.max(1));
         if let Some(after) = span.after {
-            let behind = id::behind(after)?;
-            let conditions = (
-                filter,
-                json!({ (time): self.time(from_ms) }),
-                Or { any: &behind },
-            );
-            let sort = vec![json!({ "_id": 1 })];
-            let (is_all, count) = self.page(host, span, conditions, sort, limit, take)?;
+            let of_this_time = conditions(self.time(from_ms), Some(id::behind(after)?));
+            let (is_all, count) = self.page(host, span, of_this_time, limit, take)?;
             if !is_all {
                 return Ok(false);
             }
@@ -210,9 +235,7 @@ impl Collection for Metrics {
             return Ok(true);
         }
         let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(span.until_ms) });
-        let conditions = (filter, json!({ (time): between }));
-        let sort = vec![json!({ (time): 1 }), json!({ "_id": 1 })];
-        let (is_all, _) = self.page(host, span, conditions, sort, limit, take)?;
+        let (is_all, _) = self.page(host, span, conditions(between, None), limit, take)?;
         Ok(is_all)
     }
 
