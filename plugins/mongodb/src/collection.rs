@@ -119,7 +119,7 @@ impl Metrics {
         }
     }
 
-    /// The same as [`Metrics::slice_of`], computed by the server.
+    /// The number of the slice that a time lies in, computed by the server.
     fn slice(&self, slice_ms: i64) -> Value {
         let time = format!("${}", self.config.time);
         let ms = match self.config.time_type {
