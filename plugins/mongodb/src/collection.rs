@@ -15,6 +15,8 @@ use crate::id;
 
 /// Documents of a batch: few enough that a slow server has some within a poll's time.
 const BATCH: u32 = 1000;
+/// How much time the first query of a poll spans; where little is found, the next ones span more.
+const FIRST_WINDOW_MS: i64 = 60_000;
 /// Documents without a time are counted up to here.
 const MAX_STRAYS: u64 = 1000;
 /// Of these, so many are named.
@@ -231,12 +233,21 @@ impl Collection for Metrics {
             }
             (from_ms, limit) = (from_ms + 1, limit - count);
         }
-        if from_ms >= span.until_ms {
-            return Ok(true);
+        // Window by window: not every server stops at the limit before it has sorted all that fits the condition.
+        let mut width_ms = FIRST_WINDOW_MS;
+        while from_ms < span.until_ms {
+            let end_ms = from_ms.saturating_add(width_ms).min(span.until_ms);
+            let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(end_ms) });
+            let (is_all, count) = self.page(host, span, conditions(between, None), limit, take)?;
+            if !is_all {
+                return Ok(false);
+            }
+            if count <= limit / 8 {
+                width_ms = width_ms.saturating_mul(4);
+            }
+            (from_ms, limit) = (end_ms, limit - count);
         }
-        let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(span.until_ms) });
-        let (is_all, _) = self.page(host, span, conditions(between, None), limit, take)?;
-        Ok(is_all)
+        Ok(true)
     }
 
     fn counts(

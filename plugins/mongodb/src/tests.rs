@@ -12,7 +12,8 @@ const NOW_MS: i64 = 1_770_091_506_000;
 fn plugin(more: Value) -> MongoDb {
     let mut config = json!({
         "connector": "metrics", "database": "fleet", "collection": "servers",
-        "mapping": { "layout": "flat" }, "reading": { "start": "oldest" },
+        "mapping": { "layout": "flat" }, // A minute before now, which is one window.
+        "reading": { "start": "2026-02-03T04:04:06Z" },
     });
     for (key, value) in more.as_object().expect("an object") {
         config[key] = value.clone();
@@ -178,4 +179,34 @@ fn the_schema_describes_the_settings() {
             "{part}"
         );
     }
+}
+
+#[test]
+fn gaps_are_crossed_in_growing_windows() {
+    let host = Host::new().at(NOW_MS).documents("metrics", &[]);
+    let batch = poll(
+        &plugin(json!({ "reading": { "start": "oldest" } })),
+        &host,
+        None,
+        100,
+    )
+    .expect("a batch");
+    assert!(!batch.more);
+    let bodies = bodies(&host);
+    let edge = |body: &Value, operator: &str| {
+        let time = body["filter"]["timestamp"][operator]["$date"]["$numberLong"].clone();
+        time.as_str()
+            .and_then(|ms| ms.parse::<i64>().ok())
+            .expect("a time")
+    };
+    assert!(bodies.len() < 20, "{}", bodies.len());
+    assert_eq!(edge(&bodies[0], "$gte"), 0);
+    for pair in bodies.windows(2) {
+        assert_eq!(
+            edge(&pair[0], "$lt"),
+            edge(&pair[1], "$gte"),
+            "no gap between windows"
+        );
+    }
+    assert_eq!(edge(&bodies[bodies.len() - 1], "$lt"), NOW_MS - 5000);
 }
