@@ -33,8 +33,8 @@ pub struct Config {
     /// Longest wait for one answer of a node; shorter than a poll may take, so that a node that hangs is told of.
     #[serde(default = "eight")]
     pub request_timeout_secs: u32,
-    /// Documents asked for at once.
-    #[serde(default = "five_thousand")]
+    /// Documents asked for at once: while they are read, the next ones are fetched.
+    #[serde(default = "two_thousand")]
     pub batch_documents: u32,
     /// Most documents a second, all searches together; none is as fast as it goes.
     #[serde(default)]
@@ -45,8 +45,8 @@ fn eight() -> u32 {
     8
 }
 
-fn five_thousand() -> u32 {
-    5000
+fn two_thousand() -> u32 {
+    2000
 }
 
 /// What an index gives at once at most, unless its `max_result_window` says otherwise.

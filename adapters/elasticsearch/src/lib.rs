@@ -101,7 +101,7 @@ impl Elasticsearch {
         let path = format!("/{index}/_field_caps?fields={}", escaped(field));
         let answer = self.ask(Method::Get, &path, &Value::Null).await?;
         let has_no_index = answer["indices"].as_array().is_some_and(Vec::is_empty);
-        if let Some(index) = check.index.filter(|_| has_no_index) {
+        if let Some(index) = check.index.as_ref().filter(|_| has_no_index) {
             return Err(Error::new(
                 "not_found",
                 format_args!("there is no index that matches `{index}`"),
@@ -116,12 +116,14 @@ impl Elasticsearch {
             if !is_date(kind) {
                 let indices = about["indices"].as_array().cloned().unwrap_or_default();
                 let indices: Vec<_> = indices.iter().filter_map(Value::as_str).take(3).collect();
+                // It lists indices only where they differ.
                 let place = match indices.as_slice() {
-                    [] => String::new(),
-                    some => format!(" in `{}`", some.join("`, `")),
+                    [] => check.index.unwrap_or_default(),
+                    some => some.join("`, `"),
                 };
-                let message =
-                    format_args!("the mapping of `{field}`{place} says `{kind}`; `date` is needed");
+                let message = format_args!(
+                    "the mapping of `{field}` in `{place}` says `{kind}`; `date` is needed"
+                );
                 return Err(Error::new("query_failed", message));
             }
         }

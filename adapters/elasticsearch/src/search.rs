@@ -169,7 +169,14 @@ impl Fetcher {
     }
 
     async fn fetch(&mut self) -> Result<Batch, Error> {
-        let mut size = u64::from(self.batch).min(self.left);
+        // Where pages overlap, few of them waste the least.
+        let has_tiebreaker = self.point.has_tiebreaker();
+        let batch = if has_tiebreaker {
+            self.batch
+        } else {
+            MAX_BATCH
+        };
+        let mut size = u64::from(batch).min(self.left);
         loop {
             self.request.insert("size".into(), size.into());
             self.request.insert("pit".into(), self.point.clause());
@@ -187,11 +194,11 @@ impl Fetcher {
             let hits = &answer.hits.hits;
             let more = hits.len() as u64 == size && size < self.left;
             if hits.is_empty() || !more {
-                return Ok(batch(hits, false));
+                return Ok(Batch::of(hits, false));
             }
             if let Some(whole) = self.follow(hits)? {
                 self.left -= whole as u64;
-                return Ok(batch(&hits[..whole], true));
+                return Ok(Batch::of(&hits[..whole], true));
             }
             if size >= u64::from(MAX_BATCH) {
                 let message = format_args!(
@@ -222,10 +229,12 @@ impl Fetcher {
     }
 }
 
-fn batch(hits: &[&RawValue], more: bool) -> Batch {
-    Batch {
-        lines: hits.iter().map(|hit| one_line(hit)).collect(),
-        more,
+impl Batch {
+    fn of(hits: &[&RawValue], more: bool) -> Self {
+        Self {
+            lines: hits.iter().map(|hit| one_line(hit)).collect(),
+            more,
+        }
     }
 }
 

@@ -154,9 +154,7 @@ impl Checkpoint {
     /// Whether it is sure that a document was read before.
     pub(crate) fn knows(&self, time_ms: i64, identity: u64) -> bool {
         match self.slices.get(&self.slice_of(time_ms)) {
-            Some(Seen::Documents(known)) if time_ms == self.forward.time_ms => {
-                known.contains(&identity)
-            }
+            Some(Seen::Documents(known)) => known.contains(&identity),
             _ => false,
         }
     }

@@ -90,9 +90,19 @@ pub struct Mapping {
     /// Names and paths of the fields that are no metrics.
     fields: Vec<(&'static str, Vec<String>)>,
     constants: BTreeMap<String, Value>,
-    rules: Vec<(Rule, f64)>,
+    rules: Vec<Ready>,
+    /// Names of metrics.
+    metrics: Vec<String>,
     /// See [`MappingConfig::parts`].
     pub parts: bool,
+}
+
+/// A rule, what its values are multiplied with, and which metric it is for.
+#[derive(Debug, Clone, PartialEq)]
+struct Ready {
+    rule: Rule,
+    factor: f64,
+    metric: usize,
 }
 
 /// What a document holds for a record.
@@ -100,8 +110,8 @@ pub struct Mapping {
 pub struct Mapped {
     /// The server's name.
     pub server: String,
-    /// Metrics in the order of the rules.
-    pub metrics: Vec<(String, f64, Merge)>,
+    /// Metrics in the order of the rules, each as its place in [`Mapping::metrics`].
+    pub metrics: Vec<(usize, f64, Merge)>,
     /// Status, profile and cores, as the document has them.
     pub fields: Vec<(&'static str, Value)>,
 }
@@ -124,7 +134,7 @@ impl Mapping {
                 "server: is missing, and there is no layout that says it".into(),
             ));
         }
-        let mut rules = Vec::new();
+        let (mut rules, mut metrics) = (Vec::new(), Vec::new());
         for rule in config.metrics.into_iter().chain(base.metrics) {
             let factor = match rule.unit {
                 None => 1.0,
@@ -133,7 +143,16 @@ impl Mapping {
                     invalid(format!("metrics: `{metric}` is not measured in {unit:?}"))
                 })?,
             };
-            rules.push((rule, factor));
+            let known = metrics.iter().position(|name| *name == rule.metric);
+            let metric = known.unwrap_or_else(|| {
+                metrics.push(rule.metric.clone());
+                metrics.len() - 1
+            });
+            rules.push(Ready {
+                rule,
+                factor,
+                metric,
+            });
         }
         if rules.is_empty() {
             return Err(invalid(
@@ -149,13 +168,14 @@ impl Mapping {
             ],
             constants: config.constants,
             rules,
+            metrics,
             parts: config.parts.or(base.parts).unwrap_or(false),
         })
     }
 
     /// Every path that is looked at, for databases that send only what is asked for.
     pub fn paths(&self) -> Vec<&str> {
-        let of_rules = self.rules.iter().flat_map(|(rule, _)| {
+        let of_rules = self.rules.iter().flat_map(|Ready { rule, .. }| {
             let one = std::iter::once(&rule.path);
             let conditions = rule.only.iter().chain(&rule.unless);
             let conditions = conditions.map(|condition| &condition.path);
@@ -176,16 +196,26 @@ impl Mapping {
         &self.constants
     }
 
+    /// Names of the metrics that documents may hold.
+    pub fn metrics(&self) -> &[String] {
+        &self.metrics
+    }
+
     /// Reads a document; none where it holds nothing of interest.
     ///
     /// # Errors
     /// What is wrong with it, to follow "document `ID` ".
     pub fn apply(&self, document: &Value) -> Result<Option<Mapped>, String> {
-        let mut metrics: Vec<(String, f64, Merge)> = Vec::new();
-        for (rule, factor) in &self.rules {
-            let is_known = metrics.iter().any(|(name, ..)| *name == rule.metric);
+        let mut metrics: Vec<(usize, f64, Merge)> = Vec::new();
+        for ready in &self.rules {
+            let Ready {
+                rule,
+                factor,
+                metric,
+            } = ready;
+            let is_known = metrics.iter().any(|(known, ..)| known == metric);
             if !is_known && let Some(value) = rule.value(document)? {
-                metrics.push((rule.metric.clone(), value * factor, rule.merge));
+                metrics.push((*metric, value * factor, rule.merge));
             }
         }
         let mut fields = Vec::new();

@@ -73,11 +73,11 @@ impl Reader {
         if is_due {
             poll.look_back()?;
         }
-        let records = match poll.checkpoint.rereads.first() {
+        let read = match poll.checkpoint.rereads.first() {
             Some(&slice) => poll.read_again(slice)?,
             None => poll.read_forward()?,
         };
-        poll.batch(&records)
+        poll.batch(read)
     }
 
     fn checkpoint(&self, host: &Host, bytes: Option<&[u8]>) -> Result<Checkpoint, Error> {
@@ -208,7 +208,8 @@ impl Poll<'_> {
         }
         // Looking back may have been here already, where it saw the newest time too.
         records.retain(|read| {
-            let is_known = self.checkpoint.knows(read.time_ms, read.identity);
+            let is_known = read.time_ms == position.time_ms
+                && self.checkpoint.knows(read.time_ms, read.identity);
             let forward = &mut self.checkpoint.forward;
             forward.advance(read.time_ms, read.identity, read.tie.clone());
             if !is_known && self.reader.config.lateness_secs > 0 {
@@ -356,17 +357,17 @@ impl Poll<'_> {
         Ok(false)
     }
 
-    fn batch(mut self, read: &[Read]) -> Result<Batch, Error> {
+    fn batch(mut self, read: Vec<Read>) -> Result<Batch, Error> {
         let mapping = &self.reader.mapping;
-        let mut records = Records::new(mapping.constants(), mapping.parts);
+        let mut records = Records::new(mapping);
         for Read {
             time_ms, mapped, ..
         } in read
         {
             match mapped {
-                Ok(Some(mapped)) => records.add(*time_ms, mapped.clone()),
+                Ok(Some(mapped)) => records.add(time_ms, mapped),
                 Ok(None) => {}
-                Err(fault) => self.faults.push(fault.clone()),
+                Err(fault) => self.faults.push(fault),
             }
         }
         fault::tell(self.host, &self.collection.name(), &self.faults);

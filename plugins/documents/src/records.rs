@@ -1,18 +1,17 @@
 //! From what documents hold to a batch of records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use argus_plugin::Error;
 use argus_plugin::source::Batch;
 use argus_plugin::time::rfc3339;
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
 
-use crate::mapping::{Mapped, Merge};
+use crate::mapping::{Mapped, Mapping, Merge};
 
 /// Records of a batch; the parts of one are put together.
 pub(crate) struct Records<'a> {
-    constants: &'a BTreeMap<String, Value>,
+    mapping: &'a Mapping,
     all: Vec<Record>,
     /// Where the record of a server and time is, for documents that are parts.
     known: Option<HashMap<(String, i64), usize>>,
@@ -24,11 +23,11 @@ struct Record {
 }
 
 impl<'a> Records<'a> {
-    pub(crate) fn new(constants: &'a BTreeMap<String, Value>, parts: bool) -> Self {
+    pub(crate) fn new(mapping: &'a Mapping) -> Self {
         Self {
-            constants,
+            mapping,
             all: Vec::new(),
-            known: parts.then(HashMap::new),
+            known: mapping.parts.then(HashMap::new),
         }
     }
 
@@ -50,7 +49,7 @@ impl<'a> Records<'a> {
         records.try_for_each(|record| {
             batch.push(&Shown {
                 record,
-                constants: self.constants,
+                mapping: self.mapping,
             })
         })
     }
@@ -58,10 +57,10 @@ impl<'a> Records<'a> {
 
 impl Record {
     fn merge(&mut self, other: Mapped) {
-        for (name, value, merge) in other.metrics {
+        for (metric, value, merge) in other.metrics {
             let metrics = &mut self.mapped.metrics;
-            match metrics.iter_mut().find(|(known, ..)| *known == name) {
-                None => metrics.push((name, value, merge)),
+            match metrics.iter_mut().find(|(known, ..)| *known == metric) {
+                None => metrics.push((metric, value, merge)),
                 Some((_, known, _)) => match merge {
                     Merge::First => {}
                     Merge::Max => *known = known.max(value),
@@ -81,7 +80,7 @@ impl Record {
 /// A record as `POST /feed` takes it.
 struct Shown<'a> {
     record: &'a Record,
-    constants: &'a BTreeMap<String, Value>,
+    mapping: &'a Mapping,
 }
 
 impl Serialize for Shown<'_> {
@@ -96,15 +95,19 @@ impl Serialize for Shown<'_> {
         } else {
             map.serialize_entry("timestamp", &rfc3339(*time_ms))?;
         }
-        for (name, value, _) in &mapped.metrics {
-            map.serialize_entry(name, value)?;
+        let names = self.mapping.metrics();
+        for (metric, value, _) in &mapped.metrics {
+            map.serialize_entry(&names[*metric], value)?;
         }
         for (name, value) in &mapped.fields {
             map.serialize_entry(name, value)?;
         }
-        for (name, value) in self.constants {
+        for (name, value) in self.mapping.constants() {
             let is_said = name == "server_name"
-                || mapped.metrics.iter().any(|(known, ..)| known == name)
+                || mapped
+                    .metrics
+                    .iter()
+                    .any(|(known, ..)| names[*known] == *name)
                 || mapped.fields.iter().any(|(known, _)| known == name);
             if !is_said {
                 map.serialize_entry(name, value)?;

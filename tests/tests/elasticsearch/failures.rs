@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyhow::Context;
 use argus_e2e::{Daemon, Setup, eventually};
 use argus_test_servers::{Options, Product, Server, Tls};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, connector, connector_toml, plugin_toml, source};
@@ -35,9 +37,22 @@ fn self_signed() -> anyhow::Result<Tls> {
     let made =
         rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
     Ok(Tls {
-        certificate: made.cert.pem(),
-        key: made.signing_key.serialize_pem(),
+        certificate: pem("CERTIFICATE", made.cert.der()),
+        key: pem("PRIVATE KEY", &made.signing_key.serialize_der()),
     })
+}
+
+fn pem(what: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text
+        .as_bytes()
+        .chunks(64)
+        .map(String::from_utf8_lossy)
+        .collect();
+    format!(
+        "-----BEGIN {what}-----\n{}\n-----END {what}-----\n",
+        lines.join("\n")
+    )
 }
 
 #[test]
@@ -300,7 +315,5 @@ fn now_ms() -> i64 {
 }
 
 fn basic(user: &str, password: &str) -> String {
-    use base64::Engine as _;
-    let both = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-    format!("Basic {both}")
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }

@@ -84,8 +84,7 @@ fn plain(url: &str, total: u64) -> anyhow::Result<f64> {
     };
     runtime.block_on(async {
         let began = Instant::now();
-        let search =
-            json!({ "size": BATCH, "sort": [{ "@timestamp": "asc" }], "track_total_hits": false });
+        let search = json!({ "size": BATCH, "sort": [{ "@timestamp": "asc" }] });
         let mut answer = send(Method::Post, &format!("/{INDEX}/_search?scroll=1m"), search).await?;
         let mut count = 0;
         loop {
