@@ -11,7 +11,7 @@ use argus_plugin::source::{Batch, Options};
 use argus_plugin::{
     Error, Explainer, Host, Investigator, Level, Pair, Remediation, Request, Source, testing,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 struct Documents {
     connector: String,
@@ -74,9 +74,16 @@ fn a_source_reads_a_connector_page_by_page() {
     };
     let batch = source.poll(&host, Some(b"7"), &options).expect("a batch");
     let lines = String::from_utf8(batch.items).expect("text");
+    let records: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a record"))
+        .collect();
     assert_eq!(
-        lines,
-        "{\"cpu_user_pct\":5.5,\"server_name\":\"a\"}\n{\"cpu_user_pct\":null,\"server_name\":\"b\"}\n"
+        records,
+        [
+            json!({ "cpu_user_pct": 5.5, "server_name": "a" }),
+            json!({ "cpu_user_pct": null, "server_name": "b" }),
+        ]
     );
     assert_eq!((batch.checkpoint.as_slice(), batch.skipped), (&b"3"[..], 1));
     let query = &host.queries()[0];

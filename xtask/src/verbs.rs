@@ -113,7 +113,10 @@ fn test_command(
     arguments: &[OsString],
 ) -> Command {
     let mut command = cargo::command(&workspace.root);
-    command.args(["test", "--workspace"]).args(arguments);
+    // One run tells everything that is wrong, not only what was wrong first.
+    command
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .args(arguments);
     command.env("ARGUS_BIN", program);
     command.env("ARGUS_PLUGINS_DIR", workspace.plugins_dist());
     command.env("ARGUS_TEST_BIN_DIR", servers);

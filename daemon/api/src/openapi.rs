@@ -11,7 +11,9 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, servers, status, ws};
+use crate::{
+    admin, alerts, feed, inputs, metrics, predictions, remote_write, scenario, servers, status, ws,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +41,8 @@ use crate::{admin, alerts, feed, inputs, metrics, predictions, remote_write, ser
         admin::plugins,
         admin::reload_plugin,
         admin::test_sink,
+        scenario::set,
+        scenario::status,
         inputs::sources,
         status::health,
         status::status,

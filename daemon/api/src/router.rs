@@ -18,7 +18,9 @@ use crate::auth::{require_admin, require_ingest, require_read};
 use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
-use crate::{admin, alerts, feed, inputs, openapi, predictions, remote_write, servers, status, ws};
+use crate::{
+    admin, alerts, feed, inputs, openapi, predictions, remote_write, scenario, servers, status, ws,
+};
 
 /// Bodies of small requests; feeds read theirs themselves.
 const MAX_SMALL_BODY_BYTES: usize = 64 * 1024;
@@ -50,6 +52,8 @@ pub(crate) fn router(api: Shared) -> Router {
         .route("/alerts", get(alerts::list))
         .route("/plugins", get(admin::plugins))
         .route("/sources", get(inputs::sources))
+        .route("/scenario", get(scenario::status))
+        .route("/scenario/status", get(scenario::status))
         .route("/metrics", get(metrics))
         .route("/ws/predictions", get(ws::connect))
         .route("/ws", get(ws::connect))
@@ -57,6 +61,7 @@ pub(crate) fn router(api: Shared) -> Router {
     let admin = Router::new()
         .route("/servers/{name}", delete(servers::retire))
         .route("/alerts/{id}/ack", post(alerts::acknowledge))
+        .route("/scenario/set", post(scenario::set))
         .route("/admin/models", get(admin::models))
         .route("/admin/model-info", get(admin::model_info))
         .route("/admin/reload-model", post(admin::reload_model))

@@ -2,20 +2,29 @@
 //!
 //! The fleet is for demos, tests, and for teaching a model what real traces lack; accuracy claims never come from it.
 //! Servers of seven profiles follow a daily and a weekly rhythm with correlated noise; they change state, leak memory,
-//! fill disks, ramp up until they saturate, reboot and go silent. Percentages add up: user, system, I/O wait and idle
+//! fill disks, ramp up until they saturate, reboot and go silent; where asked for, a failing source drags down what
+//! depends on it. Percentages add up: user, system, I/O wait and idle
 //! make 100. The same [`FleetSpec`] gives the same fleet.
+//! A [`LiveFleet`] lives on step by step and plays [`Scenario`]s.
 
+mod cascade;
 mod cycle;
+mod effect;
 mod errors;
 mod events;
+mod life;
+mod live;
 mod noise;
 mod profiles;
+mod scenario;
 mod server;
 mod spec;
 mod states;
 mod write;
 
 pub use errors::{GenerateError, SpecError};
+pub use live::{LiveFleet, ScenarioStatus};
+pub use scenario::{Scenario, UnknownScenario};
 pub use server::GeneratedServer;
 pub use spec::FleetSpec;
 pub use write::{Written, write};
@@ -29,10 +38,13 @@ pub fn generate(
 ) -> Result<impl Iterator<Item = GeneratedServer> + use<>, SpecError> {
     spec.check()?;
     let spec = spec.clone();
-    Ok(profiles::split(spec.servers).into_iter().enumerate().map(
-        move |(index, (profile, number))| {
-            let seed = noise::mix(spec.seed, index as u64);
-            server::simulate(&spec, profile, number, seed)
-        },
-    ))
+    let fleet = profiles::split(spec.servers);
+    let cascades = cascade::schedule(&spec, &fleet);
+    Ok(fleet
+        .into_iter()
+        .enumerate()
+        .map(move |(place, (profile, number))| {
+            let life = life::Life::new(&spec, profile, number, noise::mix(spec.seed, place as u64));
+            server::simulate(&spec, life, &cascade::felt_by(&cascades, place, profile))
+        }))
 }

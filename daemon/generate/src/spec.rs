@@ -17,10 +17,12 @@ pub struct FleetSpec {
     pub step_secs: u32,
     /// Share of servers that are in trouble several times as often as the others, 0 to 1.
     pub problem_share: f64,
+    /// How often a server that others depend on fails and drags them along, per day; 0 to 100.
+    pub cascades_per_day: f64,
 }
 
 impl Default for FleetSpec {
-    /// 28 servers, 14 days from Monday 2024-01-01, 5-minute steps, seed 42.
+    /// 28 servers, 14 days from Monday 2024-01-01, 5-minute steps, seed 42, no cascades.
     fn default() -> Self {
         Self {
             servers: 28,
@@ -29,6 +31,7 @@ impl Default for FleetSpec {
             start_ms: 1_704_067_200_000,
             step_secs: 300,
             problem_share: 0.1,
+            cascades_per_day: 0.0,
         }
     }
 }
@@ -73,6 +76,13 @@ impl FleetSpec {
                 "problem_share",
                 self.problem_share.to_string(),
                 "0 to 1 is possible",
+            );
+        }
+        if !(0.0..=100.0).contains(&self.cascades_per_day) {
+            return refuse(
+                "cascades_per_day",
+                self.cascades_per_day.to_string(),
+                "0 to 100 are possible",
             );
         }
         // Year 1970 to 9999: what every reader of timestamps can take.

@@ -219,3 +219,59 @@ fn impossible_fleets_are_refused() {
         "`problem_share` is NaN; 0 to 1 is possible",
     );
 }
+
+#[test]
+fn a_cascade_drags_down_what_depends_on_its_source() {
+    let spec = FleetSpec {
+        servers: 28,
+        days: 10,
+        cascades_per_day: 0.5,
+        ..FleetSpec::default()
+    };
+    let with: Vec<_> = generate(&spec).unwrap().collect();
+    let without = fleet(28, 10, spec.seed);
+    let of_kind = |kind: &str| {
+        let all = with.iter().flat_map(|server| &server.incidents);
+        all.filter(|incident| incident.kind == kind)
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    let (sources, impacts) = (of_kind("cascade_source"), of_kind("cascade_impact"));
+    assert!(sources.len() > 10 && impacts.len() > sources.len());
+    // Whoever feels it feels it while a source fails.
+    assert!(impacts.iter().all(|impact| {
+        sources
+            .iter()
+            .any(|source| source.start_ms == impact.start_ms && source.server != impact.server)
+    }));
+    // At full strength a source is overwhelmed; the same server without cascades goes its usual way.
+    let at = |fleet: &[GeneratedServer], name: &str, time_ms: i64, metric: &str| {
+        let server = fleet
+            .iter()
+            .find(|server| server.series.name == name)
+            .unwrap();
+        let row = server.series.times_ms.binary_search(&time_ms).ok()?;
+        Some(column(server, metric)[row])
+    };
+    let mut compared = 0;
+    for source in &sources {
+        let time_ms = source.end_ms - 300_000;
+        let (Some(failing), Some(usual)) = (
+            at(&with, &source.server, time_ms, "mem_used_pct"),
+            at(&without, &source.server, time_ms, "mem_used_pct"),
+        ) else {
+            continue;
+        };
+        assert!(failing >= 91.0, "{source:?}: {failing}");
+        compared += usize::from(failing > usual + 5.0);
+    }
+    assert!(compared > sources.len() / 2);
+    // Who depends on nothing is left alone.
+    let alone = |fleet: &[GeneratedServer]| {
+        let server = fleet
+            .iter()
+            .find(|server| server.series.name.starts_with("ppgen"));
+        format!("{:?}", server.unwrap().series)
+    };
+    assert_eq!(alone(&with), alone(&without));
+}

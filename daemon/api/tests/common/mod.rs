@@ -15,7 +15,7 @@ use argus_alerts::{AlertConfig, Alerts, Evaluation};
 use argus_api::control::{
     BoxFuture, Control, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
     PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness, ReloadError,
-    Reloaded, SinkTestError,
+    Reloaded, ScenarioError, ScenarioReport, SinkTestError,
 };
 use argus_api::{ApiContext, KeyStore};
 use argus_fleet::{
@@ -99,6 +99,25 @@ impl Control for FakeControl {
                 "there is no earlier model to go back to".to_owned(),
             ))
         })
+    }
+
+    fn set_scenario(
+        &self,
+        name: &str,
+        hours: Option<f64>,
+    ) -> Result<(&'static str, ScenarioReport), ScenarioError> {
+        if name != "critical" {
+            return Err(ScenarioError::Unknown(format!("there is no `{name}`")));
+        }
+        let report = ScenarioReport {
+            scenario: "critical",
+            affected: vec![self::name("db-1"); 12],
+            fleet_size: 40,
+            ticks: 7,
+            hours_left: hours,
+            known: vec!["healthy", "critical"],
+        };
+        Ok(("healthy", report))
     }
 
     fn forecast_now(&self, entity: EntityName) -> BoxFuture<'_, ForecastNow> {

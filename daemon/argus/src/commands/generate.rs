@@ -15,6 +15,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
         days: args.days,
         seed: args.seed,
         start_ms: start.timestamp().as_millisecond(),
+        cascades_per_day: args.cascades_per_day,
         ..FleetSpec::default()
     };
     let incidents = args.output.with_file_name(format!(

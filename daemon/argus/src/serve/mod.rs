@@ -2,6 +2,7 @@
 
 pub mod connectors;
 mod control;
+mod demo;
 pub mod messages;
 pub mod models;
 mod observe;
@@ -38,6 +39,7 @@ use crate::cli::{COMPILE_VERB, ServeArgs};
 use crate::exit::Outcome;
 use crate::output;
 use control::DaemonControl;
+use demo::Demo;
 use models::Models;
 use plugin_set::PluginSet;
 use settings::data_dir;
@@ -139,6 +141,10 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         settings::remote_write(&config),
     ));
     let self_source = start_self_source(&config, &schema, &store, &clock, &stop);
+    let demo = Demo::new(&config.demo, &schema)?;
+    let demo_feed = demo
+        .clone()
+        .map(|demo| tokio::spawn(demo.run(Arc::clone(&store), Arc::clone(&clock), stop.clone())));
     let parser = Arc::new(RecordParser::new(
         Arc::clone(&schema),
         settings::mapping(&config),
@@ -161,6 +167,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         plugins,
         sources: Arc::clone(&sources),
         connectors: connectors.clone(),
+        demo,
         recovery: Arc::new(recovery),
         stopping: Arc::clone(&stopping),
         clock: Arc::clone(&clock),
@@ -198,6 +205,9 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     };
     let others = async {
         self_source.await;
+        if let Some(feed) = demo_feed {
+            let _ = feed.await;
+        }
         sources.join().await;
         delivery.join().await;
         connectors::close(&connectors).await;
