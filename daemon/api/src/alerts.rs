@@ -53,7 +53,12 @@ pub(crate) async fn active(
                 .as_deref()
                 .is_none_or(|name| name == alert.entity.as_str())
         })
-        .map(|alert| object(alert, step_secs))
+        .map(|alert| {
+            let mut object = object(alert, step_secs);
+            let drivers = api.context.control.drivers(&alert.entity);
+            object["drivers"] = json!(drivers.as_deref());
+            object
+        })
         .collect();
     ok(&json!({"timestamp": rfc3339(api.now_ms()), "count": alerts.len(), "alerts": alerts}))
 }

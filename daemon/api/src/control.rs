@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use argus_fleet::{EntityForecast, ModelId, Risk};
+use argus_fleet::{EntityForecast, EntityState, ModelId, Risk};
 use argus_schema::EntityName;
 pub use argus_sources::SourceStatus;
 use argus_store::RecoveryReport;
@@ -37,6 +37,13 @@ pub trait Control: Send + Sync {
 
     /// A forecast made now; it is published and never counts as a strike.
     fn forecast_now(&self, entity: EntityName) -> BoxFuture<'_, ForecastNow>;
+
+    /// Explanations of an entity's newest forecast, kept per forecast.
+    fn explain(&self, ask: ExplainAsk) -> BoxFuture<'_, Result<Explained, ExplainError>>;
+
+    /// What drives an entity's newest alert, largest first, as far as that is known by now. Called for each alert of
+    /// `/alerts/active`; must not block.
+    fn drivers(&self, entity: &EntityName) -> Option<Arc<[DriverReport]>>;
 
     /// All configured plugins. Called for each `/plugins` and `/metrics`; must not block.
     fn plugins(&self) -> Vec<PluginReport>;
@@ -219,6 +226,111 @@ pub enum ForecastNowError {
     /// The daemon is stopping.
     #[error("{0}")]
     Stopping(String),
+}
+
+/// What to explain, and by whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExplainAsk {
+    /// Whose newest forecast.
+    pub entity: EntityName,
+    /// One explainer's name in the configuration; none for all.
+    pub explainer: Option<String>,
+    /// `risk`, a metric's name (its median at `step`), or `breach:METRIC` (its odds within `step` steps).
+    pub target: String,
+    /// Steps ahead; 0 for `risk`.
+    pub step: u32,
+    /// Wishes that explainers document.
+    pub options: Vec<(String, String)>,
+}
+
+impl ExplainAsk {
+    /// The risk, by everybody.
+    pub fn risk(entity: EntityName) -> Self {
+        Self {
+            entity,
+            explainer: None,
+            target: "risk".to_owned(),
+            step: 0,
+            options: Vec::new(),
+        }
+    }
+}
+
+/// Explanations of one forecast.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    /// The entity as it is.
+    pub state: Arc<EntityState>,
+    /// The forecast that was explained.
+    pub forecast: Arc<EntityForecast>,
+    /// Whom its background was made of: `profile`, `fleet`, `few_entities` or `unknown`.
+    pub background: &'static str,
+    /// At least one, by name.
+    pub answers: Vec<ExplainerAnswer>,
+}
+
+/// What one explainer said.
+#[derive(Debug, Clone)]
+pub struct ExplainerAnswer {
+    /// Its name in the configuration.
+    pub explainer: String,
+    /// Its explanation, or why there is none.
+    pub outcome: Result<Arc<ExplanationReport>, ExplainerError>,
+}
+
+/// An explanation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplanationReport {
+    /// One line for people.
+    pub summary: String,
+    /// What matters most, first.
+    pub drivers: Vec<DriverReport>,
+    /// The explainer's own object.
+    pub details: Value,
+}
+
+/// One cause and what it does.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct DriverReport {
+    /// A metric's name, or another short name.
+    pub name: String,
+    /// What it adds to the target, in the target's unit; for a risk, points.
+    pub impact: f32,
+    /// How uncertain that is; 0 where it is exact.
+    pub standard_error: f32,
+    /// One line for people.
+    pub text: String,
+}
+
+/// Why an explainer said nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExplainerError {
+    /// A stable word.
+    pub code: String,
+    /// A sentence that names plugin and version.
+    pub message: String,
+    /// Whether asking again may help.
+    pub retryable: bool,
+}
+
+/// Why nothing can be explained.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ExplainError {
+    /// No model is loaded; a sentence that says why.
+    #[error("{0}")]
+    NoModel(String),
+    /// No such entity.
+    #[error("no such entity")]
+    UnknownEntity,
+    /// No such explainer, or none at all.
+    #[error("{0}")]
+    NoExplainer(String),
+    /// Too little context yet.
+    #[error("{0}")]
+    WarmingUp(String),
+    /// Its first forecast is still to come.
+    #[error("{0}")]
+    Pending(String),
 }
 
 /// One version of a plugin.

@@ -12,6 +12,7 @@ pub mod auth;
 mod body;
 mod context;
 pub mod control;
+mod explain;
 mod extract;
 mod feed;
 mod inputs;

@@ -12,7 +12,8 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::{
-    admin, alerts, feed, inputs, metrics, predictions, remote_write, scenario, servers, status, ws,
+    admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, scenario, servers,
+    status, ws,
 };
 
 #[derive(OpenApi)]
@@ -28,6 +29,7 @@ use crate::{
         predictions::one,
         predictions::now,
         predictions::list,
+        explain::explain,
         ws::connect,
         servers::list,
         servers::retire,

@@ -19,7 +19,8 @@ use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
 use crate::{
-    admin, alerts, feed, inputs, openapi, predictions, remote_write, scenario, servers, status, ws,
+    admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, scenario, servers,
+    status, ws,
 };
 
 /// Bodies of small requests; feeds read theirs themselves.
@@ -47,6 +48,7 @@ pub(crate) fn router(api: Shared) -> Router {
             get(predictions::one).post(predictions::now),
         )
         .route("/predictions", get(predictions::list))
+        .route("/explain/{server}", get(explain::explain))
         .route("/servers", get(servers::list))
         .route("/alerts/active", get(alerts::active))
         .route("/alerts", get(alerts::list))

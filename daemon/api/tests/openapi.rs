@@ -34,6 +34,7 @@ async fn is_3_1_and_names_every_path() {
         "/predictions/current",
         "/predictions/{server}",
         "/predictions",
+        "/explain/{server}",
         "/servers",
         "/servers/{name}",
         "/alerts/active",

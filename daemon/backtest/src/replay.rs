@@ -200,16 +200,16 @@ impl Replay {
             let seen = answer.forecast.metrics.iter().zip(&mut current);
             seen.for_each(|(seen, now)| *now = seen.as_ref().map_or(f32::NAN, |m| m.current));
         }
-        let risk = argus_risk::assess(
-            &self.schema,
-            &self.thresholds,
-            &self.model.calibration,
-            server.profile,
-            server.cores,
-            &server.name,
-            &current,
-            &answer.forecast,
-        );
+        let subject = argus_risk::Subject {
+            schema: &self.schema,
+            rules: &self.thresholds,
+            calibration: &self.model.calibration,
+            profile: server.profile,
+            cores: server.cores,
+            name: &server.name,
+            current: &current,
+        };
+        let risk = subject.assess(&answer.forecast);
         // Without a metric that has a threshold nothing was judged, which is not the same as fine.
         (risk.assessed != 0).then_some(risk)
     }

@@ -38,6 +38,8 @@ pub struct EntityForecast {
     pub model: Arc<ModelId>,
     /// When it was made, ms since the epoch.
     pub made_ms: i64,
+    /// Tells whether a context is the one that the model saw: equal for equal contexts.
+    pub context_hash: u64,
 }
 
 /// Quantiles of one metric over the horizon, in the metric's unit, sorted (they never cross), within its range.

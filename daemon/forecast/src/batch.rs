@@ -1,11 +1,12 @@
 //! Contexts from the store into the model's windows, and its answers back into forecasts.
 
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use argus_fleet::{EntityForecast, MetricForecast, ModelId};
 use argus_schema::{EntityName, Schema};
 use argus_store::Context;
-use argus_tft::{MetricRef, Model, Prediction, SchemaRef, Window};
+use argus_tft::{Interpretation, Lane, MetricRef, Model, Prediction, SchemaRef, Window};
 
 use crate::errors::ForecastError;
 
@@ -54,6 +55,31 @@ impl<'a> Input<'a> {
             status: &context.status,
         }
     }
+
+    /// What [`EntityForecast::context_hash`] says of this input.
+    pub fn context_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_i64(self.last_bin);
+        hasher.write(self.profile.as_bytes());
+        hasher.write(self.status);
+        for value in self.values.iter().copied().flatten() {
+            hasher.write_u32(value.to_bits());
+        }
+        hasher.finish()
+    }
+
+    /// A demo may run with a short step. The model then reads each bin as one of its own steps; `step_secs` of the
+    /// forecast, and with it every answer, tells the real length.
+    fn window(&self, model: &Model, step_ms: i64) -> Window<'a> {
+        Window {
+            entity: self.entity.as_str(),
+            end_bin_ms: self.last_bin * step_ms,
+            step_secs: model.config().step_secs,
+            values: self.values.clone(),
+            status: self.status,
+            profile: self.profile,
+        }
+    }
 }
 
 /// Runs the model once over all `inputs`, in their order. Blocking, seconds for thousands of entities.
@@ -67,22 +93,28 @@ pub fn predict(
     made_ms: i64,
     inputs: &[Input<'_>],
 ) -> Result<Vec<EntityForecast>, ForecastError> {
+    predict_on(Lane::Main, model, id, step_secs, made_ms, inputs)
+}
+
+/// The same on the workers of a lane, so that forecasts need not wait for it.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_on(
+    lane: Lane,
+    model: &Model,
+    id: &Arc<ModelId>,
+    step_secs: u32,
+    made_ms: i64,
+    inputs: &[Input<'_>],
+) -> Result<Vec<EntityForecast>, ForecastError> {
     let step_ms = i64::from(step_secs) * 1000;
-    // A demo may run with a short step. The model then reads each bin as one of its own steps; `step_secs` of the
-    // forecast, and with it every answer, tells the real length.
     let windows: Vec<Window<'_>> = inputs
         .iter()
-        .map(|input| Window {
-            entity: input.entity.as_str(),
-            end_bin_ms: input.last_bin * step_ms,
-            step_secs: model.config().step_secs,
-            values: input.values.clone(),
-            status: input.status,
-            profile: input.profile,
-        })
+        .map(|input| input.window(model, step_ms))
         .collect();
     let predictions = model
-        .predict(&windows)
+        .predict_on(lane, &windows)
         .map_err(|error| ForecastError::Model(error.to_string()))?;
     #[expect(
         clippy::cast_possible_truncation,
@@ -105,9 +137,28 @@ pub fn predict(
             metrics: metric_forecasts(prediction, input),
             model: Arc::clone(id),
             made_ms,
+            context_hash: input.context_hash(),
         })
         .collect();
     Ok(forecasts)
+}
+
+/// What the network looked at in one input, on the workers of a lane.
+///
+/// # Errors
+/// As [`predict`].
+pub fn interpret(
+    lane: Lane,
+    model: &Model,
+    step_secs: u32,
+    input: &Input<'_>,
+) -> Result<Interpretation, ForecastError> {
+    let window = input.window(model, i64::from(step_secs) * 1000);
+    let mut found = model
+        .interpret(lane, &[window])
+        .map_err(|error| ForecastError::Model(error.to_string()))?;
+    let none = || ForecastError::Model("the model gave no answer".to_owned());
+    found.pop().ok_or_else(none)
 }
 
 fn metric_forecasts(prediction: Prediction, input: &Input<'_>) -> Box<[Option<MetricForecast>]> {

@@ -16,7 +16,8 @@ mod registry;
 mod run;
 mod slot;
 
-pub use batch::{Input, predict, schema_ref};
+pub use argus_tft::{Interpretation, Lane, VariableWeights};
+pub use batch::{Input, interpret, predict, predict_on, schema_ref};
 pub use edits::{EditError, Edits};
 pub use errors::ForecastError;
 pub use lookup::{Choice, Lookup, ModelListing};

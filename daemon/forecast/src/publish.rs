@@ -64,16 +64,16 @@ fn risk(
     state: &EntityState,
     forecast: &EntityForecast,
 ) -> Risk {
-    argus_risk::assess(
-        &parts.schema,
-        &parts.thresholds,
-        &model.calibration,
-        state.profile,
-        state.cores,
-        &state.name,
-        &state.current,
-        forecast,
-    )
+    let subject = argus_risk::Subject {
+        schema: &parts.schema,
+        rules: &parts.thresholds,
+        calibration: &model.calibration,
+        profile: state.profile,
+        cores: state.cores,
+        name: &state.name,
+        current: &state.current,
+    };
+    subject.assess(forecast)
 }
 
 fn forecast_state(view: &EntityView, has_forecast: bool) -> ForecastState {

@@ -6,7 +6,7 @@
 //! 1. `exceedance`: quantiles of one step → probability of reaching a threshold at that step;
 //! 2. `horizon`: steps → probability of reaching it at any step;
 //! 3. `judgement`: one metric against its warning and critical thresholds ([`ThresholdRules`]);
-//! 4. [`assess`]: metrics → entity, then [`Calibration`], score and floor;
+//! 4. [`Subject::assess`]: metrics → entity, then [`Calibration`], score and floor;
 //! 5. [`fleet_risk`]: entities → fleet.
 //!
 //! Over metrics: metrics that share a cause (the schema's `group`: CPU idle, iowait and load; memory and swap) count
@@ -26,7 +26,7 @@ pub use calibration::{Calibration, CalibrationError};
 pub use fleet::fleet_risk;
 pub use thresholds::{MetricRules, RuleError, ThresholdRules};
 
-use argus_fleet::{EntityForecast, Level, Risk};
+use argus_fleet::{EntityForecast, Level, MetricForecast, Risk};
 use argus_schema::{EntityName, Schema};
 
 use crate::judgement::{Judge, Verdict};
@@ -37,78 +37,115 @@ pub const IN_BREACH_FLOOR: f64 = 80.0;
 /// Conditions less probable than this, and not breached now, are not listed in [`Risk::breaches`].
 pub const MIN_LISTED_PROBABILITY: f64 = 0.01;
 
-/// Judges one entity.
+/// One entity as it is judged.
 ///
-/// `profile` is a position in [`Schema::profiles`], `current` holds the newest observed value of each metric (NaN
-/// where there is none), `forecast` its quantiles. Missing, NaN or empty parts are left out of the judgement, never
-/// taken for 0; a forecast without any usable metric gives risk 0 with [`Risk::assessed`] 0.
-///
-/// The score counts critical thresholds only; warnings are listed beside them.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a separate fact of a pure function; a struct would be built for one call"
-)]
-pub fn assess(
-    schema: &Schema,
-    rules: &ThresholdRules,
-    calibration: &Calibration,
-    profile: u8,
-    cores: Option<f32>,
-    name: &EntityName,
-    current: &[f32],
-    forecast: &EntityForecast,
-) -> Risk {
-    let profile_id = schema
-        .profiles
-        .get(usize::from(profile))
-        .map_or("", |p| p.id.as_str());
-    let judge = Judge::new(schema, calibration, current, forecast);
-    let mut groups = Groups::default();
-    let mut breaches = Vec::new();
-    let mut assessed = 0_u64;
-    let mut in_breach = false;
+/// Missing, NaN or empty parts are left out of a judgement, never taken for 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// What there is to judge.
+    pub schema: &'a Schema,
+    /// Thresholds that differ from the schema's.
+    pub rules: &'a ThresholdRules,
+    /// From computed probabilities to observed frequencies.
+    pub calibration: &'a Calibration,
+    /// Its position in [`Schema::profiles`].
+    pub profile: u8,
+    /// Its number of cores, where known.
+    pub cores: Option<f32>,
+    /// Whose forecast.
+    pub name: &'a EntityName,
+    /// Newest observed value of each metric, NaN where there is none.
+    pub current: &'a [f32],
+}
 
-    for (index, metric) in schema.metrics.iter().enumerate() {
-        let Some(limits) = rules.resolve(metric, profile_id, name, cores) else {
-            continue;
-        };
-        let Some(Verdict { critical, warning }) = judge.metric(index, metric, limits) else {
-            continue;
-        };
-        if index < 64 {
-            assessed |= 1 << index;
+impl Subject<'_> {
+    /// Its risk by a forecast. One without any usable metric gives risk 0 with [`Risk::assessed`] 0.
+    ///
+    /// The score counts critical thresholds only; warnings are listed beside them.
+    pub fn assess(&self, forecast: &EntityForecast) -> Risk {
+        let Self {
+            schema,
+            calibration,
+            ..
+        } = *self;
+        let judge = Judge::new(schema, calibration, self.current, forecast);
+        let mut groups = Groups::default();
+        let mut breaches = Vec::new();
+        let mut assessed = 0_u64;
+        let mut in_breach = false;
+
+        for (index, metric) in schema.metrics.iter().enumerate() {
+            let Some(Verdict { critical, warning }) = self.verdict(&judge, index) else {
+                continue;
+            };
+            if index < 64 {
+                assessed |= 1 << index;
+            }
+            groups.add(metric.group.as_deref(), critical.raw, critical.raw_30m);
+            in_breach |= critical.breach.now;
+            breaches.extend(
+                [critical.breach, warning.breach]
+                    .into_iter()
+                    .filter(|b| b.now || b.probability >= MIN_LISTED_PROBABILITY),
+            );
         }
-        groups.add(metric.group.as_deref(), critical.raw, critical.raw_30m);
-        in_breach |= critical.breach.now;
-        breaches.extend(
-            [critical.breach, warning.breach]
-                .into_iter()
-                .filter(|b| b.now || b.probability >= MIN_LISTED_PROBABILITY),
-        );
+
+        breaches.sort_by(|a, b| {
+            let by_probability = b.probability.total_cmp(&a.probability);
+            by_probability
+                .then(b.now.cmp(&a.now))
+                .then(b.severity.cmp(&a.severity))
+                .then(a.metric_index.cmp(&b.metric_index))
+        });
+        let (raw, raw_30m) = groups.combined();
+        let prob_horizon = calibration.apply(raw);
+        let prob_30m = calibration.apply_30m(raw_30m).min(prob_horizon);
+        let floor = if in_breach { IN_BREACH_FLOOR } else { 0.0 };
+        let unclamped = score_of(prob_horizon);
+        Risk {
+            score: unclamped.max(floor),
+            unclamped,
+            score_30m: score_of(prob_30m).max(floor),
+            prob_horizon,
+            prob_30m,
+            in_breach,
+            calibration: calibration.kind(),
+            breaches,
+            assessed,
+        }
     }
 
-    breaches.sort_by(|a, b| {
-        let by_probability = b.probability.total_cmp(&a.probability);
-        by_probability
-            .then(b.now.cmp(&a.now))
-            .then(b.severity.cmp(&a.severity))
-            .then(a.metric_index.cmp(&b.metric_index))
-    });
-    let (raw, raw_30m) = groups.combined();
-    let prob_horizon = calibration.apply(raw);
-    let prob_30m = calibration.apply_30m(raw_30m).min(prob_horizon);
-    let floor = if in_breach { IN_BREACH_FLOOR } else { 0.0 };
-    let unclamped = score_of(prob_horizon);
-    Risk {
-        score: unclamped.max(floor),
-        unclamped,
-        score_30m: score_of(prob_30m).max(floor),
-        prob_horizon,
-        prob_30m,
-        in_breach,
-        calibration: calibration.kind(),
-        breaches,
-        assessed,
+    /// Calibrated probability, 0 to 1, that a metric passes its critical threshold within the first `steps` of a
+    /// forecast; `None` where it has no threshold or nothing to judge it by.
+    pub fn breach_probability(
+        &self,
+        forecast: &EntityForecast,
+        metric: usize,
+        steps: usize,
+    ) -> Option<f64> {
+        let kept = steps * forecast.quantile_levels.len();
+        let first_steps = |metric: &MetricForecast| MetricForecast {
+            quantiles: metric.quantiles.iter().take(kept).copied().collect(),
+            current: metric.current,
+        };
+        let columns = forecast.metrics.iter();
+        let forecast = EntityForecast {
+            metrics: columns.map(|m| m.as_ref().map(first_steps)).collect(),
+            ..forecast.clone()
+        };
+        let judge = Judge::new(self.schema, self.calibration, self.current, &forecast);
+        let verdict = self.verdict(&judge, metric)?;
+        Some(verdict.critical.breach.probability)
+    }
+
+    fn verdict(&self, judge: &Judge<'_>, index: usize) -> Option<Verdict> {
+        let metric = self.schema.metrics.get(index)?;
+        let profile = self.schema.profiles.get(usize::from(self.profile));
+        let profile_id = profile.map_or("", |profile| profile.id.as_str());
+        let limits = self
+            .rules
+            .resolve(metric, profile_id, self.name, self.cores)?;
+        judge.metric(index, metric, limits)
     }
 }
 

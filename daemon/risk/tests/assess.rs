@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argus_fleet::{EntityForecast, Level, MetricForecast, ModelId, Risk};
-use argus_risk::{Calibration, ThresholdRules, assess};
+use argus_risk::{Calibration, Subject, ThresholdRules};
 use argus_schema::{EntityName, Schema};
 use proptest::prelude::*;
 
@@ -41,6 +41,7 @@ fn forecast(levels: &[f32], step_secs: u32, metrics: &[(usize, Vec<f32>)]) -> En
             device: "cpu".to_owned(),
         }),
         made_ms: 0,
+        context_hash: 0,
     }
 }
 
@@ -70,16 +71,16 @@ fn current(values: &[(&str, f32)]) -> Vec<f32> {
 fn judge(cores: Option<f32>, current: &[f32], forecast: &EntityForecast) -> Risk {
     let schema = Schema::server();
     let profile = schema.profile_code("web_api").expect("a profile");
-    assess(
-        &schema,
-        &ThresholdRules::default(),
-        &Calibration::Identity,
+    let subject = Subject {
+        schema: &schema,
+        rules: &ThresholdRules::default(),
+        calibration: &Calibration::Identity,
         profile,
         cores,
-        &name(),
+        name: &name(),
         current,
-        forecast,
-    )
+    };
+    subject.assess(forecast)
 }
 
 fn judge_metrics(metrics: &[(&str, Vec<f32>)]) -> Risk {
@@ -265,16 +266,16 @@ fn calibration_is_applied_to_the_score_and_to_each_condition() {
     let calibration = Calibration::from_json(text).expect("valid");
     let forecast = forecast(&LEVELS, 300, &[(column("disk_usage_pct"), flat(99.0))]);
     let rules = ThresholdRules::default();
-    let risk = assess(
-        &schema,
-        &rules,
-        &calibration,
-        0,
-        None,
-        &name(),
-        &[],
-        &forecast,
-    );
+    let subject = Subject {
+        schema: &schema,
+        rules: &rules,
+        calibration: &calibration,
+        profile: 0,
+        cores: None,
+        name: &name(),
+        current: &[],
+    };
+    let risk = subject.assess(&forecast);
     assert_eq!(
         (risk.score, risk.score_30m, risk.calibration),
         (50.0, 20.0, "isotonic")

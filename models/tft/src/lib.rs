@@ -53,7 +53,7 @@ pub use errors::{
 pub use features::{Prepared, Preparer};
 pub use inputs::{Attention, DirectTensors, Inputs, Mode, Outputs, SelectionWeights, Want};
 pub use kernel::{Answer, Batch, DirectBatch, Half, Kernel, Targets, Workspace};
-pub use model::{Interpretation, Model, Prediction};
+pub use model::{Interpretation, Lane, Model, Prediction, VariableWeights};
 pub use model_config::{FORMAT_VERSION, ModelConfig, ModelOptions};
 pub use model_dir::{
     CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights, write,

@@ -49,10 +49,22 @@ pub struct Model {
 #[derive(Debug)]
 enum Engine {
     /// On the processor, where the kernel can.
-    Kernel(Box<Kernel>, Vec<Mutex<Workspace>>),
+    Kernel(Box<Kernel>, [Vec<Mutex<Workspace>>; LANES]),
     /// Otherwise: one folded network per thread, for tensors cannot be shared.
-    Torch(Vec<Mutex<Bound>>),
+    Torch([Vec<Mutex<Bound>>; LANES]),
 }
+
+/// Which of a model's workers run a batch. A batch never waits for one of the other lane, only for its share of the
+/// processor: give the threads of [`Lane::Aside`] a lower priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// What somebody waits for: forecasts.
+    Main,
+    /// Everything else that consults the model.
+    Aside,
+}
+
+const LANES: usize = 2;
 
 /// The model's forecast for one window.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,15 +81,24 @@ pub struct Prediction {
 pub struct Interpretation {
     /// Bins of context that were used.
     pub context_steps: u32,
-    /// Attention on the context, averaged over heads: `[step ahead][context step]`, row-major, oldest step first. A
-    /// row sums to 1 together with the attention on earlier steps ahead, which is not listed.
+    /// Attention averaged over heads: a row per step ahead, in it a weight for each context step, oldest first, and
+    /// then for each step ahead. A row sums to 1.
     pub attention: Box<[f32]>,
-    /// Static variables with their weights.
-    pub static_weights: Vec<(String, f32)>,
-    /// Variables of the past with their weights, averaged over the context.
-    pub encoder_weights: Vec<(String, f32)>,
-    /// Variables of the future with their weights, averaged over the horizon.
-    pub decoder_weights: Vec<(String, f32)>,
+    /// Weights of static variables: one row.
+    pub statics: VariableWeights,
+    /// Weights of the past's variables: a row per context step.
+    pub encoder: VariableWeights,
+    /// Weights of the future's variables: a row per step ahead.
+    pub decoder: VariableWeights,
+}
+
+/// What a variable selection gave its variables.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VariableWeights {
+    /// The variables, in the order of a row.
+    pub names: Vec<String>,
+    /// Row by row; a row sums to 1.
+    pub weights: Box<[f32]>,
 }
 
 impl Model {
@@ -194,27 +215,50 @@ impl Model {
     /// When a window has fewer bins than [`ModelConfig::min_context_steps`] or does not fit the model, or libtorch
     /// fails.
     pub fn predict(&self, windows: &[Window<'_>]) -> Result<Vec<Prediction>, PredictError> {
-        self.run(windows, Want::default(), |prepared, outputs, answers| {
+        self.predict_on(Lane::Main, windows)
+    }
+
+    /// The same on the workers of a lane.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn predict_on(
+        &self,
+        lane: Lane,
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Prediction>, PredictError> {
+        let want = Want::default();
+        self.run(lane, windows, want, |prepared, outputs, answers| {
             self.predictions(prepared, outputs, answers)
         })
     }
 
-    /// Attention and variable weights for each window, in order.
+    /// Attention and variable weights for each window, in order, on the workers of a lane.
     ///
     /// # Errors
     /// As [`Model::predict`].
-    pub fn interpret(&self, windows: &[Window<'_>]) -> Result<Vec<Interpretation>, PredictError> {
+    pub fn interpret(
+        &self,
+        lane: Lane,
+        windows: &[Window<'_>],
+    ) -> Result<Vec<Interpretation>, PredictError> {
         let want = Want {
             attention: true,
             weights: true,
         };
-        self.run(windows, want, |prepared, outputs, answers| {
+        self.run(lane, windows, want, |prepared, outputs, answers| {
             self.interpretations(prepared, outputs, answers)
         })
     }
 
     /// Spreads chunks of windows over the workers and puts the answers back in order.
-    fn run<A, F>(&self, windows: &[Window<'_>], want: Want, read: F) -> Result<Vec<A>, PredictError>
+    fn run<A, F>(
+        &self,
+        lane: Lane,
+        windows: &[Window<'_>],
+        want: Want,
+        read: F,
+    ) -> Result<Vec<A>, PredictError>
     where
         A: Send,
         F: Fn(&Prepared, &Answer, &mut Vec<A>) + Sync,
@@ -233,7 +277,7 @@ impl Model {
         let chunks: Vec<&[usize]> = order.chunks(self.chunk).collect();
         let next = AtomicUsize::new(0);
         let work = |thread: usize| {
-            let mut worker = self.engine.worker(thread);
+            let mut worker = self.engine.worker(lane, thread);
             let mut answers = Vec::new();
             while let Some(chunk) = chunks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let batch: Vec<Window<'_>> =
@@ -309,20 +353,15 @@ impl Model {
         answers: &mut Vec<Interpretation>,
     ) {
         let architecture = &self.config().architecture;
-        let named = |variables: &crate::Variables, weights: Vec<f32>| {
-            variables.names().map(str::to_owned).zip(weights).collect()
-        };
         for (window, length) in prepared.batch.encoder_lengths.iter().enumerate() {
-            let mean = |variables: &crate::Variables, weights: &[f32], steps: usize| {
+            let of_window = |variables: &crate::Variables, weights: &[f32], steps: usize| {
                 let width = variables.len();
-                let mut sums = vec![0f32; width];
-                for step in 0..steps {
-                    let row = (step * answer.windows + window) * width;
-                    let row = &weights[row..row + width];
-                    sums.iter_mut().zip(row).for_each(|(sum, own)| *sum += own);
+                let row =
+                    |step: usize| &weights[(step * answer.windows + window) * width..][..width];
+                VariableWeights {
+                    names: variables.names().map(str::to_owned).collect(),
+                    weights: (0..steps).flat_map(row).copied().collect(),
                 }
-                sums.iter_mut().for_each(|sum| *sum /= steps as f32);
-                named(variables, sums)
             };
             let (statics, past, future) = (
                 &architecture.static_variables,
@@ -332,9 +371,9 @@ impl Model {
             answers.push(Interpretation {
                 context_steps: *length as u32,
                 attention: answer.mean_attention(window, *length),
-                static_weights: mean(statics, &answer.static_weights, 1),
-                encoder_weights: mean(past, &answer.encoder_weights, *length),
-                decoder_weights: mean(future, &answer.decoder_weights, self.horizon()),
+                statics: of_window(statics, &answer.static_weights, 1),
+                encoder: of_window(past, &answer.encoder_weights, *length),
+                decoder: of_window(future, &answer.decoder_weights, self.horizon()),
             });
         }
     }
@@ -354,34 +393,35 @@ impl Engine {
         {
             let parameters = network.parameters().f_detach()?;
             kernel.bind(&Vec::<f32>::try_from(parameters)?);
-            let space = |_| Mutex::new(Workspace::default());
-            return Ok(Self::Kernel(
-                Box::new(kernel),
-                (0..threads).map(space).collect(),
-            ));
+            // Workspaces are empty until they are used.
+            let spaces = || (0..threads).map(|_| Mutex::default()).collect();
+            return Ok(Self::Kernel(Box::new(kernel), [spaces(), spaces()]));
         }
         let _no_grad = tch::no_grad_guard();
         let bind = |_| network.bind(Mode::Eval).map(Mutex::new);
-        Ok(Self::Torch(
-            (0..threads).map(bind).collect::<Result<_, _>>()?,
-        ))
+        let networks = || (0..threads).map(bind).collect::<Result<_, _>>();
+        Ok(Self::Torch([networks()?, networks()?]))
     }
 
     fn threads(&self) -> usize {
         match self {
-            Self::Kernel(_, spaces) => spaces.len(),
-            Self::Torch(networks) => networks.len(),
+            Self::Kernel(_, [spaces, _]) => spaces.len(),
+            Self::Torch([networks, _]) => networks.len(),
         }
     }
 
-    fn worker(&self, thread: usize) -> Worker<'_> {
+    fn worker(&self, lane: Lane, thread: usize) -> Worker<'_> {
+        let lane = match lane {
+            Lane::Main => 0,
+            Lane::Aside => 1,
+        };
         match self {
             Self::Kernel(kernel, spaces) => {
-                let space = spaces[thread].lock();
+                let space = spaces[lane][thread].lock();
                 Worker::Kernel(kernel, space.unwrap_or_else(PoisonError::into_inner))
             }
             Self::Torch(networks) => {
-                let network = networks[thread].lock();
+                let network = networks[lane][thread].lock();
                 Worker::Torch(network.unwrap_or_else(PoisonError::into_inner))
             }
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use argus_tft::{
-    Device, Future, MetricRef, Model, ModelConfig, ModelFiles, ModelOptions, Network,
+    Device, Future, Lane, MetricRef, Model, ModelConfig, ModelFiles, ModelOptions, Network,
     NormaliserState, Preparer, SchemaRef, Window, write,
 };
 use proptest::prelude::*;
@@ -155,27 +155,49 @@ fn interpretation_weights_sum_to_one() {
     make(&dir);
     let series = [Series::wave(36, 5.0), Series::wave(20, 5.0)];
     let windows: Vec<Window<'_>> = series.iter().map(Series::window).collect();
-    for (interpretation, steps) in open(&dir)
-        .interpret(&windows)
-        .unwrap()
-        .iter()
-        .zip([36usize, 20])
-    {
-        for weights in [
-            &interpretation.static_weights,
-            &interpretation.encoder_weights,
-            &interpretation.decoder_weights,
+    let interpretations = open(&dir).interpret(Lane::Aside, &windows).unwrap();
+    for (interpretation, steps) in interpretations.iter().zip([36usize, 20]) {
+        let sums_to_one = |weights: &[f32], rows: usize| {
+            assert!(weights.len().is_multiple_of(rows));
+            for row in weights.chunks_exact(weights.len() / rows) {
+                let sum: f32 = row.iter().sum();
+                assert!((sum - 1.0).abs() < 1e-4, "{row:?}");
+            }
+        };
+        for (selection, rows) in [
+            (&interpretation.statics, 1),
+            (&interpretation.encoder, steps),
+            (&interpretation.decoder, 6),
         ] {
-            let sum: f32 = weights.iter().map(|(_, weight)| weight).sum();
-            assert!((sum - 1.0).abs() < 1e-4, "{weights:?}");
+            assert_eq!(selection.weights.len(), rows * selection.names.len());
+            sums_to_one(&selection.weights, rows);
         }
-        assert_eq!(interpretation.attention.len(), 6 * steps);
-        let first: f32 = interpretation.attention[..steps].iter().sum();
-        assert!(
-            (first - 1.0).abs() < 1e-4,
-            "the first step ahead sees the context only: {first}"
+        assert_eq!(interpretation.attention.len(), 6 * (steps + 6));
+        sums_to_one(&interpretation.attention, 6);
+        let ahead = &interpretation.attention[steps..steps + 6];
+        assert_eq!(
+            ahead, [0.0; 6],
+            "the first step ahead sees the context only"
         );
     }
+    // A window's own rows do not depend on the longer one beside it.
+    let alone = open(&dir).interpret(Lane::Main, &windows[1..]).unwrap();
+    let pairs = alone[0].attention.iter().zip(&interpretations[1].attention);
+    for (a, b) in pairs {
+        assert!((a - b).abs() < 1e-5, "{a} {b}");
+    }
+}
+
+#[test]
+fn the_lanes_agree() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("m");
+    make(&dir);
+    let model = open(&dir);
+    let series = [Series::wave(36, 5.0), Series::wave(20, 5.0)];
+    let windows: Vec<Window<'_>> = series.iter().map(Series::window).collect();
+    let main = model.predict(&windows).unwrap();
+    assert_eq!(main, model.predict_on(Lane::Aside, &windows).unwrap());
 }
 
 #[test]

@@ -124,7 +124,7 @@ pub(crate) async fn now(
     Ok(entity_response(&api, &fleet, &entity, &text))
 }
 
-fn unknown_server(name: &EntityName) -> Problem {
+pub(crate) fn unknown_server(name: &EntityName) -> Problem {
     Problem::not_found(
         "unknown_server",
         format!("no server `{name}` is known; `/servers` lists all"),

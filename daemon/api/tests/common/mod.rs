@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arc_swap::ArcSwap;
 use argus_alerts::{AlertConfig, Alerts, Evaluation};
 use argus_api::control::{
-    BoxFuture, Control, ForecastNow, ForecastNowError, ModelEntry, ModelInfo, ModelList,
-    PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness, ReloadError,
-    Reloaded, ScenarioError, ScenarioReport, SinkTestError,
+    BoxFuture, Control, DriverReport, ExplainAsk, ExplainError, Explained, ExplainerAnswer,
+    ExplainerError, ExplanationReport, ForecastNow, ForecastNowError, ModelEntry, ModelInfo,
+    ModelList, PluginReloadError, PluginReloaded, PluginReport, PluginVersion, Readiness,
+    ReloadError, Reloaded, ScenarioError, ScenarioReport, SinkTestError,
 };
 use argus_api::{ApiContext, KeyStore};
 use argus_fleet::{
@@ -133,6 +134,14 @@ impl Control for FakeControl {
         })
     }
 
+    fn explain(&self, ask: ExplainAsk) -> BoxFuture<'_, Result<Explained, ExplainError>> {
+        Box::pin(async move { explained(&ask) })
+    }
+
+    fn drivers(&self, entity: &EntityName) -> Option<Arc<[DriverReport]>> {
+        (entity.as_str() == "db-1").then(|| [driver()].into())
+    }
+
     fn plugins(&self) -> Vec<PluginReport> {
         Vec::new()
     }
@@ -175,6 +184,77 @@ impl Control for FakeControl {
     fn readiness(&self) -> Readiness {
         self.readiness.lock().clone()
     }
+}
+
+pub fn driver() -> DriverReport {
+    DriverReport {
+        name: "mem_used_pct".to_owned(),
+        impact: 23.5,
+        standard_error: 0.0,
+        text: "mem_used_pct at 96.0 (usually 60.0) adds 23.5 to the risk".to_owned(),
+    }
+}
+
+/// Three explainers of `db-1`, one of which is out of order.
+fn explained(ask: &ExplainAsk) -> Result<Explained, ExplainError> {
+    match ask.entity.as_str() {
+        "db-1" => {}
+        "new-1" => return Err(ExplainError::WarmingUp("3 closed bins".to_owned())),
+        _ => return Err(ExplainError::UnknownEntity),
+    }
+    let report = |details: Value| {
+        Ok(Arc::new(ExplanationReport {
+            summary: format!("why {}", ask.target),
+            drivers: vec![driver()],
+            details,
+        }))
+    };
+    let refused = |code: &str, retryable| {
+        Err(ExplainerError {
+            code: code.to_owned(),
+            message: format!("plugin x 1.0: {code}"),
+            retryable,
+        })
+    };
+    let known = [
+        ("shap", report(json!({"method": "shapley"}))),
+        (
+            "counterfactual",
+            report(json!({"counterfactuals": [{"scenario": "Do nothing"}], "under": 50})),
+        ),
+        ("own", report(json!({"options": ask.options}))),
+        ("choosy", refused("unknown_target", false)),
+        ("busy", refused("model_busy", true)),
+        ("broken", refused("trapped", false)),
+    ];
+    let answers: Vec<ExplainerAnswer> = known
+        .into_iter()
+        .filter(|(name, _)| {
+            ask.explainer
+                .as_deref()
+                .is_none_or(|wanted| wanted == *name)
+        })
+        .map(|(name, outcome)| ExplainerAnswer {
+            explainer: name.to_owned(),
+            outcome,
+        })
+        .collect();
+    if answers.is_empty() {
+        return Err(ExplainError::NoExplainer(
+            "there is no such explainer".to_owned(),
+        ));
+    }
+    let fleet = fleet();
+    let state = fleet
+        .entities
+        .get(&ask.entity)
+        .ok_or(ExplainError::UnknownEntity)?;
+    Ok(Explained {
+        state: Arc::clone(state),
+        forecast: Arc::new(forecast("db-1")),
+        background: "profile",
+        answers,
+    })
 }
 
 pub struct Daemon {
@@ -334,6 +414,7 @@ pub fn forecast(entity: &str) -> EntityForecast {
             .collect(),
         model: model_id(),
         made_ms: NOW_MS,
+        context_hash: 0,
     }
 }
 

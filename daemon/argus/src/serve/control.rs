@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use argus_api::control::{
-    BoxFuture, ConnectorReport, Control, ForecastNowError, ModelInfo, ModelList, PluginReloadError,
-    PluginReloaded, PluginReport, Readiness, ReloadError, Reloaded, ScenarioError, ScenarioReport,
-    SinkTestError, SourceStatus,
+    BoxFuture, ConnectorReport, Control, DriverReport, ExplainAsk, ExplainError, Explained,
+    ForecastNowError, ModelInfo, ModelList, PluginReloadError, PluginReloaded, PluginReport,
+    Readiness, ReloadError, Reloaded, ScenarioError, ScenarioReport, SinkTestError, SourceStatus,
 };
 use argus_fleet::{EntityForecast, Risk};
 use argus_forecast::lookup;
@@ -17,6 +17,8 @@ use argus_sources::Sources;
 use argus_store::{Clock, RecoveryReport, Store};
 
 use super::demo::Demo;
+use super::drivers::Drivers;
+use super::explain::Explainers;
 use super::models::Models;
 use super::plugin_set::PluginSet;
 
@@ -36,6 +38,10 @@ pub struct DaemonControl {
     pub connectors: Connectors,
     /// The synthetic fleet, if there is one.
     pub demo: Option<Arc<Demo>>,
+    /// Configured explainers.
+    pub explainers: Arc<Explainers>,
+    /// What they said of alerts.
+    pub drivers: Drivers,
     /// What recovery did.
     pub recovery: Arc<RecoveryReport>,
     /// Set when the daemon drains.
@@ -108,6 +114,14 @@ impl Control for DaemonControl {
                 }
             })
         })
+    }
+
+    fn explain(&self, ask: ExplainAsk) -> BoxFuture<'_, Result<Explained, ExplainError>> {
+        Box::pin(self.explainers.explain(ask))
+    }
+
+    fn drivers(&self, entity: &EntityName) -> Option<Arc<[DriverReport]>> {
+        self.drivers.of(entity)
     }
 
     fn plugins(&self) -> Vec<PluginReport> {

@@ -3,6 +3,8 @@
 pub mod connectors;
 mod control;
 mod demo;
+mod drivers;
+mod explain;
 pub mod messages;
 pub mod models;
 mod observe;
@@ -24,6 +26,7 @@ use argus_alerts::{Alerts, Delivery};
 use argus_api::ApiContext;
 use argus_api::auth::{KeyStore, check_bind};
 use argus_config::Config;
+use argus_explain::{Engine, EngineParts};
 use argus_fleet::Fleet;
 use argus_forecast::{ForecastHandle, ForecastLoop, LoopConfig, LoopParts, ModelSlot};
 use argus_ingest::remote_write::RemoteWrite;
@@ -32,6 +35,7 @@ use argus_plugin_host::{CompilerCommand, HostConfig, PluginHost};
 use argus_schema::{Limits, RecordParser, Schema};
 use argus_sources::{Intake, Sources};
 use argus_store::{Clock, Store, SystemClock};
+use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +44,8 @@ use crate::exit::Outcome;
 use crate::output;
 use control::DaemonControl;
 use demo::Demo;
+use drivers::Drivers;
+use explain::Explainers;
 use models::Models;
 use plugin_set::PluginSet;
 use settings::data_dir;
@@ -107,34 +113,57 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     let (routing, templates) = (messages::routing(&config)?, messages::templates(&config)?);
     let alerts = Alerts::open(&data_dir.join("alerts.sqlite"), settings::alerts(&config))?;
 
-    let mut services = plugin_services::services(&store, &schema, &alerts, config.step.step_secs);
-    let connectors = connectors::open(&config).await;
-    services.connectors = connectors.clone();
-    let host = plugin_host(&data_dir, services)?;
-    let plugins = Arc::new(PluginSet::load(&config, &host).await);
-    let now = Arc::clone(&clock);
-    alerts.set_routing(routing);
-    let delivery = Delivery::spawn(
-        Arc::clone(&alerts),
-        messages::worded(plugins.sinks(&config), &templates),
-        settings::delivery(&config),
-        Arc::new(move || now.now_ms()),
-        stop.clone(),
-    );
-
     let lookup = settings::lookup(&args.model, &config, &data_dir);
     let models = Arc::new(ModelSlot::new(
         Arc::clone(&schema),
         settings::device(&config),
     ));
     models.load_first(&lookup.choose());
-
     let fleet = Arc::new(ArcSwap::from_pointee(Fleet {
         step_secs: config.step.step_secs,
         ..Fleet::default()
     }));
-    let (forecasts, forecast_thread) =
-        start_forecasts(&config, &schema, &store, &clock, &alerts, &models, &fleet)?;
+    // Its thread ends with the last plugin that holds it.
+    let (engine, _) = Engine::spawn(EngineParts {
+        store: Arc::clone(&store),
+        schema: Arc::clone(&schema),
+        models: Arc::clone(&models),
+        fleet: Arc::clone(&fleet),
+        thresholds: Arc::new(settings::thresholds(&config)),
+    })
+    .context("start the thread for explanations")?;
+
+    let mut services = plugin_services::services(&store, &schema, &alerts, config.step.step_secs);
+    services.model = Some(Arc::new(engine.clone()));
+    let connectors = connectors::open(&config).await;
+    services.connectors = connectors.clone();
+    let host = plugin_host(&data_dir, services)?;
+    let plugins = Arc::new(PluginSet::load(&config, &host).await);
+    let explainers = Arc::new(Explainers {
+        plugins: Arc::clone(&plugins),
+        engine,
+        fleet: Arc::clone(&fleet),
+        models: Arc::clone(&models),
+        schema: Arc::clone(&schema),
+        kept: Mutex::default(),
+    });
+    let drivers = Drivers::spawn(Arc::clone(&explainers), Arc::clone(&clock), &stop);
+    let now = Arc::clone(&clock);
+    alerts.set_routing(routing);
+    let delivery = Delivery::spawn(
+        Arc::clone(&alerts),
+        drivers::driven(
+            messages::worded(plugins.sinks(&config), &templates),
+            &drivers,
+        ),
+        settings::delivery(&config),
+        Arc::new(move || now.now_ms()),
+        stop.clone(),
+    );
+
+    let (forecasts, forecast_thread) = start_forecasts(
+        &config, &schema, &store, &clock, &alerts, &models, &fleet, &drivers,
+    )?;
 
     let remote_write = Arc::new(RemoteWrite::new(
         Arc::clone(&schema),
@@ -168,6 +197,8 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         sources: Arc::clone(&sources),
         connectors: connectors.clone(),
         demo,
+        explainers,
+        drivers,
         recovery: Arc::new(recovery),
         stopping: Arc::clone(&stopping),
         clock: Arc::clone(&clock),
@@ -244,6 +275,10 @@ fn announce(config: &Config) {
     ));
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a part of the daemon that the loop is given"
+)]
 fn start_forecasts(
     config: &Config,
     schema: &Arc<Schema>,
@@ -252,6 +287,7 @@ fn start_forecasts(
     alerts: &Arc<Alerts>,
     models: &Arc<ModelSlot>,
     fleet: &Arc<ArcSwap<Fleet>>,
+    drivers: &Drivers,
 ) -> anyhow::Result<(ForecastHandle, std::thread::JoinHandle<()>)> {
     let thresholds = settings::thresholds(config);
     thresholds.check(schema)?;
@@ -260,6 +296,7 @@ fn start_forecasts(
         Arc::clone(store),
         Arc::clone(schema),
         Arc::clone(clock),
+        drivers.clone(),
     );
     let parts = LoopParts {
         store: Arc::clone(store),

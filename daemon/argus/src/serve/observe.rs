@@ -8,6 +8,8 @@ use argus_forecast::{ForecastObserver, Made};
 use argus_schema::Schema;
 use argus_store::{Clock, Store};
 
+use super::drivers::Drivers;
+
 /// Forecasts that wait for a failing alert database, at most; the oldest give way.
 const MAX_WAITING: usize = 100_000;
 
@@ -17,6 +19,7 @@ pub struct AlertObserver {
     store: Arc<Store>,
     schema: Arc<Schema>,
     clock: Arc<dyn Clock>,
+    drivers: Drivers,
     /// Forecasts that could not be judged yet; a strike must not be lost to a busy disk. The engine ignores an origin
     /// that it has counted already.
     waiting: Vec<Made>,
@@ -29,12 +32,14 @@ impl AlertObserver {
         store: Arc<Store>,
         schema: Arc<Schema>,
         clock: Arc<dyn Clock>,
+        drivers: Drivers,
     ) -> Self {
         Self {
             alerts,
             store,
             schema,
             clock,
+            drivers,
             waiting: Vec::new(),
         }
     }
@@ -75,6 +80,7 @@ impl ForecastObserver for AlertObserver {
         match self.alerts.evaluate(&evaluations) {
             Ok(transitions) => {
                 for transition in transitions {
+                    self.drivers.want(&transition);
                     tracing::info!(
                         entity = %transition.entity, metric = %transition.metric, kind = transition.kind.as_str(),
                         probability = transition.probability, why = %transition.why, "alert"

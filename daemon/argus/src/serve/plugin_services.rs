@@ -11,7 +11,7 @@ use argus_plugin_host::services::{BoxFuture, ServiceError, Services};
 use argus_schema::{Breach, EntityName, Schema};
 use argus_store::{HistoryQuery, HistoryRow, Store};
 
-/// The services of this daemon. The model is not among them yet: explainers are refused with a sentence that says so.
+/// The services that need nothing but what is stored; the model is lent by `argus-explain`.
 pub fn services(
     store: &Arc<Store>,
     schema: &Arc<Schema>,
@@ -19,7 +19,6 @@ pub fn services(
     step_secs: u32,
 ) -> Services {
     Services {
-        model: None,
         metrics: Some(Arc::new(Metrics {
             store: Arc::clone(store),
             schema: Arc::clone(schema),

@@ -55,16 +55,20 @@ impl Answer {
         Ok(answer)
     }
 
-    /// Attention of a window on its first `length` encoder steps, averaged over heads, `[decoder steps, length]`.
+    /// Attention of a window on its first `length` encoder steps and then the decoder steps, averaged over heads,
+    /// `[decoder steps, length + decoder steps]`.
     pub(crate) fn mean_attention(&self, window: usize, length: usize) -> Box<[f32]> {
         let steps = self.encoder_steps + self.decoder_steps;
+        let kept = length + self.decoder_steps;
         let of_head = self.decoder_steps * steps;
         let of_window = self.attention.len() / self.windows;
         let heads = self.attention[window * of_window..][..of_window].chunks_exact(of_head);
         let share = 1.0 / heads.len() as f32;
-        let mut mean = vec![0f32; self.decoder_steps * length].into_boxed_slice();
+        let mut mean = vec![0f32; self.decoder_steps * kept].into_boxed_slice();
         for head in heads {
-            for (sums, row) in mean.chunks_exact_mut(length).zip(head.chunks_exact(steps)) {
+            for (sums, row) in mean.chunks_exact_mut(kept).zip(head.chunks_exact(steps)) {
+                // Encoder steps beyond the window's own length are padding.
+                let row = row[..length].iter().chain(&row[self.encoder_steps..]);
                 for (sum, own) in sums.iter_mut().zip(row) {
                     *sum += own * share;
                 }

@@ -192,8 +192,19 @@ fn windows(args: &ForecastBenchArgs, schema: &Schema) -> Vec<(EntityName, Window
     filled
 }
 
-/// Daily waves of each metric, shifted from entity to entity, with a little jitter.
 fn record(name: &EntityName, schema: &Schema, entity: u32, step: u32) -> Record {
+    Record {
+        entity: name.clone(),
+        time_ms: (i64::from(step) + 6_000_000) * i64::from(STEP_SECS) * 1000,
+        status: 3,
+        profile: None,
+        cores: Some(8.0),
+        values: plausible_values(schema, entity, step),
+    }
+}
+
+/// Daily waves of each metric, shifted from entity to entity, with a little jitter.
+pub(super) fn plausible_values(schema: &Schema, entity: u32, step: u32) -> Box<[f32]> {
     let wave = |metric: usize| {
         let phase = f64::from(step) / 288.0 + f64::from(entity) * 0.07 + metric as f64 * 0.13;
         let jitter = f64::from((step * 7919 + entity * 104_729 + metric as u32 * 31) % 97) / 97.0;
@@ -205,12 +216,5 @@ fn record(name: &EntityName, schema: &Schema, entity: u32, step: u32) -> Record 
         let value = value as f32;
         value
     };
-    Record {
-        entity: name.clone(),
-        time_ms: (i64::from(step) + 6_000_000) * i64::from(STEP_SECS) * 1000,
-        status: 3,
-        profile: None,
-        cores: Some(8.0),
-        values: (0..schema.metrics.len()).map(wave).collect(),
-    }
+    (0..schema.metrics.len()).map(wave).collect()
 }

@@ -3,6 +3,7 @@
 //! Every benchmark states the machine's matrix product rate of the same run ([`Machine`]): a time without it says
 //! little, for machines differ and are shared.
 
+pub mod explain;
 pub mod forecast;
 pub mod train;
 
@@ -24,6 +25,9 @@ pub enum BenchCommand {
     /// From windows in the store to quantiles in metric units.
     #[command(after_help = "Example:\n  argus bench forecast --entities 500")]
     Forecast(forecast::ForecastBenchArgs),
+    /// The three shipped explainers beside a reader of `/predictions/current`, in a daemon of its own.
+    #[command(after_help = "Example:\n  argus bench explain --entities 500")]
+    Explain(explain::ExplainBenchArgs),
     /// Windows per second in training, beside pytorch-forecasting's.
     #[command(after_help = "Example:\n  argus bench train --model-shape reference --windows 2048")]
     Train(train::TrainBenchArgs),
@@ -33,6 +37,7 @@ pub enum BenchCommand {
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     match &args.command {
         BenchCommand::Forecast(args) => forecast::run(args),
+        BenchCommand::Explain(args) => explain::run(args),
         BenchCommand::Train(args) => train::run(args),
     }
 }
