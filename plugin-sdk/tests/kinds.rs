@@ -74,17 +74,12 @@ fn a_source_reads_a_connector_page_by_page() {
     };
     let batch = source.poll(&host, Some(b"7"), &options).expect("a batch");
     let lines = String::from_utf8(batch.items).expect("text");
-    let records: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a record"))
-        .collect();
-    assert_eq!(
-        records,
-        [
-            json!({ "cpu_user_pct": 5.5, "server_name": "a" }),
-            json!({ "cpu_user_pct": null, "server_name": "b" }),
-        ]
+    let record = |line| serde_json::from_str::<Value>(line).expect("a record");
+    let (a, b) = (
+        json!({ "cpu_user_pct": 5.5, "server_name": "a" }),
+        json!({ "cpu_user_pct": null, "server_name": "b" }),
     );
+    assert_eq!(lines.lines().map(record).collect::<Vec<_>>(), [a, b]);
     assert_eq!((batch.checkpoint.as_slice(), batch.skipped), (&b"3"[..], 1));
     let query = &host.queries()[0];
     assert_eq!(

@@ -1,19 +1,18 @@
 //! A running daemon and real servers for end-to-end tests.
 //!
 //! `cargo xtask test` sets what the tests find things by: `ARGUS_BIN` (the daemon), `ARGUS_PLUGINS_DIR` (built
-//! plugins), `ARGUS_TEST_BIN_DIR` (Prometheus, node_exporter, Alertmanager). Everything listens on loopback, lives in a
-//! temporary directory, and is ended by its own process id when the test ends.
+//! plugins), `ARGUS_TEST_BIN_DIR` (Prometheus, node_exporter, Alertmanager). Databases come from `argus-test-servers`.
+//! Everything listens on loopback, lives in a temporary directory, and is ended by its own process id when the test ends.
 
 mod daemon;
-mod process;
+pub mod workload;
 
+pub use argus_test_servers::{Process, eventually, free_port};
 pub use daemon::{Daemon, Setup};
-pub use process::{Process, free_port};
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 /// A file or folder that `cargo xtask test` prepares, named by an environment variable.
 ///
@@ -32,25 +31,4 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
         .join("../../shared")
         .join(relative);
     path.exists().then_some(path)
-}
-
-/// Polls until `probe` gives a value.
-///
-/// # Errors
-/// When it has not after `limit`, with the last reason it gave.
-pub fn eventually<T>(
-    what: &str,
-    limit: Duration,
-    mut probe: impl FnMut() -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let deadline = Instant::now() + limit;
-    loop {
-        match probe() {
-            Ok(value) => return Ok(value),
-            Err(error) if Instant::now() >= deadline => {
-                bail!("{what} did not happen in {limit:?}: {error:#}")
-            }
-            Err(_) => std::thread::sleep(Duration::from_millis(50)),
-        }
-    }
 }

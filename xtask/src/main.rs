@@ -16,6 +16,7 @@
 //! | [`wasm`] | a compiler for `wasm32-unknown-unknown` |
 //! | [`plugins`] | `plugins/dist/*.wasm` |
 //! | [`test_servers`] | the real servers that the end-to-end tests run against |
+//! | [`databases`] | the databases that the tests of connectors run against |
 
 #![expect(
     clippy::print_stdout,
@@ -25,6 +26,7 @@
 
 mod cargo;
 mod cli;
+mod databases;
 mod debian;
 mod libtorch;
 mod lock;

@@ -8,6 +8,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::cli::{HELP, Options, Verb};
+use crate::databases::{self, Missing};
 use crate::lock::DepsLock;
 use crate::workspace::Workspace;
 use crate::{cargo, libtorch, plugins, prerequisites, process, step, test_servers, wasm};
@@ -33,7 +34,7 @@ pub fn execute(verb: Verb) -> Result<()> {
         Verb::Run(options, arguments) => run(&workspace, options, &arguments),
         Verb::Test(options, arguments) => {
             let compiler = set_up(&workspace, options)?;
-            test(&workspace, &compiler, &arguments)
+            test(&workspace, &compiler, &arguments, Missing::LeftOut)
         }
         Verb::Check(options) => check(&workspace, options),
     }
@@ -71,12 +72,18 @@ fn run(workspace: &Workspace, options: Options, arguments: &[OsString]) -> Resul
     Err(process::start_error(&daemon, error))
 }
 
-fn test(workspace: &Workspace, compiler: &Toolchain, arguments: &[OsString]) -> Result<()> {
+fn test(
+    workspace: &Workspace,
+    compiler: &Toolchain,
+    arguments: &[OsString],
+    missing: Missing,
+) -> Result<()> {
     build_plugins(workspace, compiler)?;
     let servers = step::run("test servers", || {
         let _lock = DepsLock::acquire(&workspace.deps())?;
         test_servers::set_up(workspace)
     })?;
+    step::run("databases to test against", || databases::set_up(missing))?;
     // One build for all: `cargo build -p argus` would choose other features and compile most crates twice.
     let program = step::run("build of all tests and of argus", || {
         let mut build = cargo::command(&workspace.root);
@@ -89,7 +96,8 @@ fn test(workspace: &Workspace, compiler: &Toolchain, arguments: &[OsString]) -> 
         })?;
     }
     step::run("tests", || {
-        process::run(&mut test_command(workspace, &program, &servers, arguments))
+        let mut command = test_command(workspace, &program, &servers, arguments);
+        process::run(command.env("ARGUS_TEST_SERVERS", missing.value()))
     })
 }
 
@@ -146,5 +154,5 @@ fn check(workspace: &Workspace, options: Options) -> Result<()> {
             "deny", "check", "--config", &rules, "licenses", "bans", "sources",
         ])
     })?;
-    test(workspace, &compiler, &[])
+    test(workspace, &compiler, &[], Missing::Fails)
 }

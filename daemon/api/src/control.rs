@@ -70,8 +70,54 @@ pub trait Control: Send + Sync {
     /// Sends a test notification through a sink and waits for its answer.
     fn test_sink(&self, name: String) -> BoxFuture<'_, Result<String, SinkTestError>>;
 
+    /// What the demo feed plays; `None` where there is no such feed. Must not block.
+    fn scenario(&self) -> Option<ScenarioReport> {
+        None
+    }
+
+    /// Lets the demo feed play another scenario, for so many hours or until the next one; gives the name of the one
+    /// before. Must not block.
+    ///
+    /// # Errors
+    /// When there is no demo feed, or no such scenario.
+    fn set_scenario(
+        &self,
+        _name: &str,
+        _hours: Option<f64>,
+    ) -> Result<(&'static str, ScenarioReport), ScenarioError> {
+        Err(ScenarioError::Off)
+    }
+
     /// Whether records are accepted, and what recovery did. Called for each `/-/ready`; must not block.
     fn readiness(&self) -> Readiness;
+}
+
+/// What the demo feed plays.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioReport {
+    /// Name of the scenario.
+    pub scenario: &'static str,
+    /// The servers that it concerns.
+    pub affected: Vec<EntityName>,
+    /// Servers of the feed.
+    pub fleet_size: usize,
+    /// Steps that the feed has played.
+    pub ticks: u64,
+    /// Hours until it is `healthy` again by itself.
+    pub hours_left: Option<f64>,
+    /// All scenarios there are.
+    pub known: Vec<&'static str>,
+}
+
+/// Why a scenario does not play.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// There is no demo feed.
+    #[error("there is no demo feed; `enabled = true` in `[demo]` of the configuration starts one")]
+    Off,
+    /// No scenario of that name; a sentence that lists those there are.
+    #[error("{0}")]
+    Unknown(String),
 }
 
 /// Where the daemon is between start and stop.

@@ -2,8 +2,9 @@
 
 use axum::extract::State;
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::context::Shared;
 use crate::control::{ExplainAsk, ExplainError, Explained, ExplainerAnswer, ExplainerError};
@@ -88,7 +89,7 @@ impl ExplainQuery {
 #[utoipa::path(get, path = "/explain/{server}", tag = "predictions", security(("key" = ["read"])),
     params(("server" = String, Path, description = "full name of the server"), ExplainQuery),
     responses(
-        (status = 200, description = "explanations", body = crate::shapes::Explanations),
+        (status = 200, description = "explanations", body = Explanations),
         (status = 400, description = "a target or option that is not known", body = crate::shapes::ProblemDocument),
         (status = 404, description = "unknown server or explainer", body = crate::shapes::ProblemDocument),
         (status = 409, description = "too little data for a forecast yet", body = crate::shapes::ProblemDocument),
@@ -195,4 +196,60 @@ fn document(explained: &Explained, target: &str, step: u32, now: Value) -> Value
     document["explanations"] = Value::Object(told);
     document["errors"] = Value::Object(errors);
     document
+}
+
+/// Answer of `/explain/{server}`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Explanations {
+    /// The server.
+    server_name: String,
+    /// Time of this answer.
+    timestamp: String,
+    /// Risk score and its level; null where nothing observed has a threshold.
+    #[schema(value_type = Option<Object>)]
+    prediction: Option<serde_json::Value>,
+    /// Risk score, 0 to 100.
+    risk_score: Option<f64>,
+    /// The same before the floor that holds in breach: the number that is explained.
+    risk_unclamped: Option<f64>,
+    /// Steps of context behind the forecast.
+    data_points: u32,
+    /// Start of the newest step that the forecast saw.
+    forecast_origin: String,
+    /// When the forecast was made.
+    forecast_made: String,
+    /// The model's name.
+    model: String,
+    /// What was explained.
+    target: String,
+    /// Steps ahead; null for the risk.
+    step: Option<u32>,
+    /// What is typical is taken from the `profile`, from the whole `fleet`, or from `few_entities`.
+    background: String,
+    /// Shapley values, where `shap` is configured and answered.
+    #[schema(value_type = Option<Object>)]
+    shap: Option<serde_json::Value>,
+    /// The network's attention, where `attention` is configured and answered.
+    #[schema(value_type = Option<Object>)]
+    attention: Option<serde_json::Value>,
+    /// What would bring the risk down, most effective first, where `counterfactual` is configured and answered.
+    #[schema(value_type = Option<Vec<Object>>)]
+    counterfactuals: Option<serde_json::Value>,
+    /// Summary and drivers by explainer; with `details` where those are not above.
+    explanations: BTreeMap<String, ExplainerSummary>,
+    /// Code, message and whether asking again may help, by explainer that could not answer.
+    #[schema(value_type = BTreeMap<String, Object>)]
+    errors: BTreeMap<String, serde_json::Value>,
+}
+
+/// One explainer's answer in short.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExplainerSummary {
+    /// One line.
+    summary: String,
+    /// What matters most, first.
+    drivers: Vec<crate::control::DriverReport>,
+    /// The explainer's own object.
+    #[schema(value_type = Option<Object>)]
+    details: Option<serde_json::Value>,
 }

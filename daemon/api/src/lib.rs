@@ -23,6 +23,7 @@ mod predictions;
 mod problem;
 mod remote_write;
 mod router;
+mod scenario;
 mod scrape;
 mod serve;
 mod servers;

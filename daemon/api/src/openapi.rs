@@ -12,7 +12,8 @@ use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::{
-    admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, servers, status, ws,
+    admin, alerts, explain, feed, inputs, metrics, predictions, remote_write, scenario, servers,
+    status, ws,
 };
 
 #[derive(OpenApi)]
@@ -42,6 +43,8 @@ use crate::{
         admin::plugins,
         admin::reload_plugin,
         admin::test_sink,
+        scenario::set,
+        scenario::status,
         inputs::sources,
         status::health,
         status::status,

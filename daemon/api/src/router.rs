@@ -19,7 +19,8 @@ use crate::context::Shared;
 use crate::metrics::{measure, metrics};
 use crate::problem::Problem;
 use crate::{
-    admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, servers, status, ws,
+    admin, alerts, explain, feed, inputs, openapi, predictions, remote_write, scenario, servers,
+    status, ws,
 };
 
 /// Bodies of small requests; feeds read theirs themselves.
@@ -53,6 +54,8 @@ pub(crate) fn router(api: Shared) -> Router {
         .route("/alerts", get(alerts::list))
         .route("/plugins", get(admin::plugins))
         .route("/sources", get(inputs::sources))
+        .route("/scenario", get(scenario::status))
+        .route("/scenario/status", get(scenario::status))
         .route("/metrics", get(metrics))
         .route("/ws/predictions", get(ws::connect))
         .route("/ws", get(ws::connect))
@@ -60,6 +63,7 @@ pub(crate) fn router(api: Shared) -> Router {
     let admin = Router::new()
         .route("/servers/{name}", delete(servers::retire))
         .route("/alerts/{id}/ack", post(alerts::acknowledge))
+        .route("/scenario/set", post(scenario::set))
         .route("/admin/models", get(admin::models))
         .route("/admin/model-info", get(admin::model_info))
         .route("/admin/reload-model", post(admin::reload_model))

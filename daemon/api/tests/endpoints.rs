@@ -66,6 +66,8 @@ async fn statuses() {
         ("POST /admin/reload-model?model_path=missing", 404),
         ("POST /admin/reload-model?model_path=broken", 422),
         ("POST /admin/rollback-model", 404),
+        ("GET /scenario/status", 404),
+        ("POST /scenario/set", 400),
         ("GET /plugins", 200),
         ("GET /sources", 200),
         ("POST /admin/plugins/slack/reload", 200),
@@ -416,4 +418,43 @@ async fn starting_and_stopping_are_not_ready() {
         )
     );
     assert_eq!(get(&daemon.router(), "/health").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_scenario_is_set_by_name_and_for_a_time() {
+    let daemon = Daemon::new();
+    let router = daemon.router();
+    let set = |body: &'static str| post(&router, "/scenario/set", body.to_owned());
+    let (status, answer) = set(r#"{"scenario":"critical","duration_hours":2}"#).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["old_scenario"], "healthy");
+    assert_eq!(answer["new_scenario"], "critical");
+    assert_eq!(
+        (&answer["affected_servers"], &answer["tick_count"]),
+        (&12.into(), &7.into())
+    );
+    assert_eq!(answer["duration_hours"], 2.0);
+    let (status, _) = set(r#"{"mode":"critical"}"#).await;
+    assert_eq!(status, StatusCode::OK, "the older name of the field");
+    for (body, expected, code) in [
+        (r#"{"scenario":"boom"}"#, 422, "unknown_scenario"),
+        (
+            r#"{"scenario":"critical","duration_hours":-1}"#,
+            400,
+            "bad_duration",
+        ),
+        (
+            r#"{"scenario":"critical","duration_hours":1e99}"#,
+            400,
+            "bad_duration",
+        ),
+        (r#"{"scenario":7}"#, 400, "bad_body"),
+    ] {
+        let (status, answer) = set(body).await;
+        assert_eq!(
+            (status.as_u16(), answer["code"].as_str()),
+            (expected, Some(code)),
+            "{body}"
+        );
+    }
 }

@@ -49,6 +49,8 @@ async fn is_3_1_and_names_every_path() {
         "/admin/model-info",
         "/admin/reload-model",
         "/admin/rollback-model",
+        "/scenario/set",
+        "/scenario/status",
         "/plugins",
         "/sources",
         "/admin/plugins/{name}/reload",

@@ -26,6 +26,8 @@ pub struct Replay {
     pub step_secs: u32,
     /// Profiles of servers whose rows name none.
     pub profiles: ProfileRules,
+    /// The profile that the model is told for all servers, instead of their own.
+    pub told_profile: Option<u8>,
     /// Thresholds that differ from the schema's.
     pub thresholds: ThresholdRules,
     /// Changes to every context before the model sees it.
@@ -166,13 +168,14 @@ impl Replay {
             .map(|(place, (index, stroke))| {
                 let server = &servers[*index];
                 let (span, _) = server.context(stroke.origin);
+                let profile = self.told_profile.unwrap_or(server.profile);
                 let values = match edited.get(place) {
                     Some(edited) => edited.iter().map(Vec::as_slice).collect(),
                     None => server.values.iter().map(|v| &v[span.clone()]).collect(),
                 };
                 Input {
                     entity: &server.name,
-                    profile: &self.schema.profiles[usize::from(server.profile)].id,
+                    profile: &self.schema.profiles[usize::from(profile)].id,
                     last_bin: server.first_bin + i64::try_from(stroke.origin).unwrap_or(0),
                     values,
                     status: &server.status[span],

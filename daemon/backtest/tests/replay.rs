@@ -48,6 +48,7 @@ fn replay(dir: &Path) -> Replay {
         model: model(dir),
         step_secs: 300,
         profiles: ProfileRules::default(),
+        told_profile: None,
         thresholds: ThresholdRules::default(),
         edits: Edits::default(),
         threads: 2,

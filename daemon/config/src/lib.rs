@@ -11,6 +11,7 @@
 mod alerts;
 mod check;
 mod connectors;
+mod demo;
 mod document;
 mod errors;
 mod ingest;
@@ -32,6 +33,7 @@ mod thresholds;
 
 pub use alerts::{Alerts, Delivery, SeverityRule};
 pub use connectors::{Connector, Schedule};
+pub use demo::Demo;
 pub use errors::{ConfigError, Problem};
 pub use ingest::{Ingest, RemoteWrite};
 pub use model::{Device, Model};
@@ -67,6 +69,8 @@ pub struct Config {
     pub model: Model,
     /// `[self_source]`: this host's own metrics.
     pub self_source: SelfSource,
+    /// `[demo]`: a synthetic fleet.
+    pub demo: Demo,
     /// `[ingest]`: how records are read.
     pub ingest: Ingest,
     /// `[profiles]`: which names belong to which profile.
@@ -102,6 +106,7 @@ impl Config {
         self.storage.check(found);
         self.model.check(found);
         self.self_source.check(found);
+        self.demo.check(found);
         self.ingest.check(self.server.max_records, found);
         self.profiles.check(found);
         thresholds::check(&self.thresholds, found);

@@ -15,7 +15,10 @@ const MAX_DEPTH: usize = 32;
 const MAX_FINDINGS: usize = 10;
 /// Steps of one check, all alternatives included.
 const MAX_STEPS: usize = 100_000;
-const MAX_PATTERN_BYTES: usize = 64 << 10;
+/// Of a compiled pattern; eighty characters of a negated class are a few hundred kilobytes.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// Compiling a pattern costs as much as so many other steps.
+const STEPS_PER_PATTERN: usize = 1_000;
 const MAX_SHOWN_CHARS: usize = 60;
 /// Words that say nothing about validity.
 const DESCRIBING: [&str; 12] = [
@@ -321,6 +324,7 @@ impl<'a> Checker<'a> {
         match word {
             "pattern" => {
                 let pattern = wanted.as_str().ok_or("its schema's pattern is no text")?;
+                self.steps += STEPS_PER_PATTERN;
                 let regex = RegexBuilder::new(pattern)
                     .size_limit(MAX_PATTERN_BYTES)
                     .build();

@@ -36,3 +36,27 @@ pub async fn pages(answer: Answer, max_documents: u32) -> Result<Vec<Vec<u8>>, E
         }
     }
 }
+
+/// Reads the first `count` documents of an answer that need not end, one after the other.
+///
+/// # Errors
+/// The cursor's.
+pub async fn first(answer: Answer, count: usize) -> Result<Vec<u8>, Error> {
+    let mut documents = Vec::new();
+    let Some(mut cursor) = answer.0 else {
+        return Ok(documents);
+    };
+    let mut left = u32::try_from(count).unwrap_or(u32::MAX);
+    while left > 0 {
+        let filled = cursor.fill_page(Page::new(left, u32::MAX)).await;
+        let mut page = filled.page;
+        let (bytes, taken) = page.take(left, u32::MAX);
+        documents.extend(bytes);
+        left -= taken;
+        cursor = filled.cursor;
+        if filled.flow? == Flow::Last {
+            break;
+        }
+    }
+    Ok(documents)
+}

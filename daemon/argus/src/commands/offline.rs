@@ -22,6 +22,9 @@ pub struct OfflineArgs {
     /// Length of a step in seconds.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub step_secs: u32,
+    /// Tell the model this profile of all servers, e.g. `generic`, instead of their own; thresholds stay.
+    #[arg(long, value_name = "ID")]
+    pub profile: Option<String>,
     /// Configuration file: profiles by name, thresholds, alerts, and which model.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -66,10 +69,18 @@ impl OfflineArgs {
         let schema = Schema::server();
         let thresholds = settings::thresholds(config);
         thresholds.check(&schema)?;
+        let told_profile = match &self.profile {
+            Some(id) => Some(schema.profile_code(id).with_context(|| {
+                let known: Vec<&str> = schema.profiles.iter().map(|p| p.id.as_str()).collect();
+                format!("there is no profile `{id}`; known are {}", known.join(", "))
+            })?),
+            None => None,
+        };
         Ok(Replay {
             model: self.model(config)?,
             step_secs: self.step_secs,
             profiles: settings::profiles(config),
+            told_profile,
             thresholds,
             edits,
             threads: default_threads(),

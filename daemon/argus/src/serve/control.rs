@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use argus_api::control::{
     BoxFuture, ConnectorReport, Control, DriverReport, ExplainAsk, ExplainError, Explained,
     ForecastNowError, ModelInfo, ModelList, PluginReloadError, PluginReloaded, PluginReport,
-    Readiness, ReloadError, Reloaded, SinkTestError, SourceStatus,
+    Readiness, ReloadError, Reloaded, ScenarioError, ScenarioReport, SinkTestError, SourceStatus,
 };
 use argus_fleet::{EntityForecast, Risk};
 use argus_forecast::lookup;
@@ -16,6 +16,7 @@ use argus_schema::EntityName;
 use argus_sources::Sources;
 use argus_store::{Clock, RecoveryReport, Store};
 
+use super::demo::Demo;
 use super::drivers::Drivers;
 use super::explain::Explainers;
 use super::models::Models;
@@ -35,6 +36,8 @@ pub struct DaemonControl {
     pub sources: Arc<Sources>,
     /// Configured connectors.
     pub connectors: Connectors,
+    /// The synthetic fleet, if there is one.
+    pub demo: Option<Arc<Demo>>,
     /// Configured explainers.
     pub explainers: Arc<Explainers>,
     /// What they said of alerts.
@@ -70,6 +73,19 @@ impl Control for DaemonControl {
             parameters: model.parameters(),
             calibration: loaded.calibration.kind().to_owned(),
         })
+    }
+
+    fn scenario(&self) -> Option<ScenarioReport> {
+        self.demo.as_ref().map(|demo| demo.report())
+    }
+
+    fn set_scenario(
+        &self,
+        name: &str,
+        hours: Option<f64>,
+    ) -> Result<(&'static str, ScenarioReport), ScenarioError> {
+        let demo = self.demo.as_ref().ok_or(ScenarioError::Off)?;
+        demo.set(name, hours)
     }
 
     fn reload_model(&self, path: Option<String>) -> BoxFuture<'_, Result<Reloaded, ReloadError>> {

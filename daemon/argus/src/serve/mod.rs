@@ -2,6 +2,7 @@
 
 pub mod connectors;
 mod control;
+mod demo;
 mod drivers;
 mod explain;
 pub mod messages;
@@ -42,6 +43,7 @@ use crate::cli::{COMPILE_VERB, ServeArgs};
 use crate::exit::Outcome;
 use crate::output;
 use control::DaemonControl;
+use demo::Demo;
 use drivers::Drivers;
 use explain::Explainers;
 use models::Models;
@@ -168,6 +170,10 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         settings::remote_write(&config),
     ));
     let self_source = start_self_source(&config, &schema, &store, &clock, &stop);
+    let demo = Demo::new(&config.demo, &schema)?;
+    let demo_feed = demo
+        .clone()
+        .map(|demo| tokio::spawn(demo.run(Arc::clone(&store), Arc::clone(&clock), stop.clone())));
     let parser = Arc::new(RecordParser::new(
         Arc::clone(&schema),
         settings::mapping(&config),
@@ -190,6 +196,7 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
         plugins,
         sources: Arc::clone(&sources),
         connectors: connectors.clone(),
+        demo,
         explainers,
         drivers,
         recovery: Arc::new(recovery),
@@ -229,6 +236,9 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     };
     let others = async {
         self_source.await;
+        if let Some(feed) = demo_feed {
+            let _ = feed.await;
+        }
         sources.join().await;
         delivery.join().await;
         connectors::close(&connectors).await;

@@ -121,6 +121,12 @@ fn cases(path: &Path, asked: &[PathBuf]) -> anyhow::Result<Vec<Case>> {
         }
         files.sort();
     }
+    if files.is_empty() && path.is_file() {
+        bail!(
+            "{} alone does not say how it is configured: name its plugin's folder, which has cases/",
+            path.display()
+        );
+    }
     if files.is_empty() {
         bail!(
             "no case: put one into {} or name one with --case",

@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 /// A running child whose output is kept.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ impl Process {
     /// When the program cannot be started.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
-            .stdin(Stdio::null())
+            // Nothing is said on it. It closes when we die, however we die, and a server can end itself then.
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -67,7 +68,7 @@ impl Process {
             .arg("-TERM")
             .arg(self.id().to_string())
             .status()?;
-        crate::eventually("exit after SIGTERM", limit, || {
+        eventually("exit after SIGTERM", limit, || {
             let status = self.child.try_wait()?.context("still running")?;
             Ok(status.code().unwrap_or(-1))
         })
@@ -98,4 +99,25 @@ fn gather(stream: Option<impl Read + Send + 'static>, output: &Arc<Mutex<String>
 /// When loopback gives none.
 pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Polls until `probe` gives a value.
+///
+/// # Errors
+/// When it has not after `limit`, with the last reason it gave.
+pub fn eventually<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match probe() {
+            Ok(value) => return Ok(value),
+            Err(error) if Instant::now() >= deadline => {
+                bail!("{what} did not happen in {limit:?}: {error:#}")
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
 }

@@ -1,0 +1,117 @@
+//! How a collection is read: `[plugins.NAME.config.reading]`.
+
+use argus_plugin::Error;
+use argus_plugin::time::parse_rfc3339;
+use serde::Deserialize;
+
+/// Settings of a [`Reader`](crate::Reader).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadingConfig {
+    /// Where the first poll ever starts: `oldest`, so long ago (`-48h`, `-7d`), or a time in RFC 3339.
+    pub start: String,
+    /// How long after its time, counted in the collection's own time, a document may appear and still be taken. 0 takes
+    /// none that appears behind the newest that was read.
+    pub lateness_secs: u32,
+    /// Documents younger than this are left for a later poll, because others of the same time may not be visible yet.
+    pub settle_secs: u32,
+    /// After this long a poll returns what it has, and goes on in the next.
+    pub poll_secs: u32,
+}
+
+/// Beyond it, the daemon might no longer recognise a record that it has already.
+const MAX_LATENESS_SECS: u32 = 1800;
+
+impl Default for ReadingConfig {
+    fn default() -> Self {
+        Self {
+            start: "-48h".to_owned(),
+            lateness_secs: 600,
+            settle_secs: 5,
+            poll_secs: 5,
+        }
+    }
+}
+
+impl ReadingConfig {
+    /// Checks what the schema cannot.
+    ///
+    /// # Errors
+    /// `invalid_config`, naming the setting.
+    pub fn start(&self) -> Result<Start, Error> {
+        if self.lateness_secs > MAX_LATENESS_SECS {
+            let message =
+                format!("config.reading.lateness_secs: at most {MAX_LATENESS_SECS} is possible");
+            return Err(Error::new("invalid_config", message));
+        }
+        Start::parse(&self.start).ok_or_else(|| {
+            let message = format!(
+                "config.reading.start: {:?} is neither `oldest`, nor so long ago (`-48h`, `-7d`), nor a time in RFC 3339",
+                self.start
+            );
+            Error::new("invalid_config", message)
+        })
+    }
+}
+
+/// Where the first poll ever starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest document.
+    Oldest,
+    /// So many milliseconds before the first poll.
+    Ago(i64),
+    /// At a time, in milliseconds since the epoch.
+    At(i64),
+}
+
+impl Start {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "oldest" {
+            return Some(Self::Oldest);
+        }
+        let Some(ago) = text.strip_prefix('-') else {
+            return parse_rfc3339(text).map(Self::At);
+        };
+        let (unit_at, unit) = ago.char_indices().next_back()?;
+        let unit_ms = match unit {
+            'm' => 60_000,
+            'h' => 3_600_000,
+            'd' => 86_400_000,
+            _ => return None,
+        };
+        let count: u32 = ago[..unit_at].parse().ok()?;
+        Some(Self::Ago(i64::from(count) * unit_ms))
+    }
+
+    /// The time that it is at `now_ms`.
+    pub fn ms(self, now_ms: i64) -> i64 {
+        match self {
+            Self::Oldest => 0,
+            Self::Ago(ms) => (now_ms - ms).max(0),
+            Self::At(ms) => ms.max(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts() {
+        for (text, expected) in [
+            ("oldest", Some(Start::Oldest)),
+            ("-48h", Some(Start::Ago(172_800_000))),
+            ("-7d", Some(Start::Ago(604_800_000))),
+            ("2026-02-03T04:05:06Z", Some(Start::At(1_770_091_506_000))),
+            ("48h", None),
+            ("-h", None),
+            ("-5y", None),
+            ("-", None),
+            ("", None),
+        ] {
+            assert_eq!(Start::parse(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! A MongoDB collection, as the reader wants it.
+//!
+//! Every query is a span of the time's index and nothing else, in that index's order: documents of one time behind an
+//! `_id`, then those of later times.
+
+use argus_documents::{Collection, Document, Paging, Span, Strays, value};
+use argus_plugin::connector::Cursor;
+use argus_plugin::{Error, Host};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use crate::config::{Config, TimeType};
+use crate::id;
+
+/// Documents of a batch: few enough that a slow server has some within a poll's time.
+const BATCH: u32 = 1000;
+/// How much time the first query of a poll spans; where little is found, the next ones span more.
+const FIRST_WINDOW_MS: i64 = 60_000;
+/// Documents without a time are counted up to here.
+const MAX_STRAYS: u64 = 1000;
+/// Of these, so many are named.
+const NAMED_STRAYS: usize = 5;
+/// Whether there are any is a courtesy, which may cost little.
+const STRAYS_MS: u32 = 2000;
+
+/// The body of a `find`.
+#[derive(serde::Serialize)]
+struct Find<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database: Option<&'a str>,
+    collection: &'a str,
+    filter: Filter<'a>,
+    projection: &'a Map<String, Value>,
+    /// By time, then by `_id`, also where the time is one: in the order of the index.
+    sort: [Value; 2],
+    limit: u32,
+    batch_size: u32,
+}
+
+/// Our conditions, together with the operator's own if there are any: not every server sees through an `$and` of one.
+struct Filter<'a> {
+    own: &'a Map<String, Value>,
+    ours: Conditions<'a>,
+}
+
+struct Conditions<'a> {
+    time: &'a str,
+    is: Value,
+    /// Written as it is: as a value, an id of several fields would lose their order, and be another one.
+    behind: Option<Box<RawValue>>,
+}
+
+impl Serialize for Filter<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.own.is_empty() {
+            return self.ours.serialize(serializer);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("$and", &(self.own, &self.ours))?;
+        map.end()
+    }
+}
+
+impl Serialize for Conditions<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(self.time, &self.is)?;
+        if let Some(behind) = &self.behind {
+            map.serialize_entry("$or", behind)?;
+        }
+        map.end()
+    }
+}
+
+/// The collection with the settings for reading it.
+pub struct Metrics {
+    config: Config,
+    projection: Map<String, Value>,
+}
+
+impl Metrics {
+    /// # Errors
+    /// `invalid_config`, naming the setting.
+    pub fn new(config: Config, paths: &[&str]) -> Result<Self, Error> {
+        config.check()?;
+        let projection = projection(paths, &config.time);
+        Ok(Self { config, projection })
+    }
+
+    /// Whether the collection is there and may be read.
+    pub fn check(&self, host: &Host) -> Result<(), Error> {
+        self.ask(host, "check", json!({})).map(drop)
+    }
+
+    /// Asks the connector; database and collection are added.
+    fn ask(&self, host: &Host, operation: &str, mut body: Value) -> Result<Cursor, Error> {
+        body["collection"] = json!(self.config.collection);
+        if let Some(database) = &self.config.database {
+            body["database"] = json!(database);
+        }
+        let body = serde_json::to_vec(&body)?;
+        host.query(&self.config.connector, operation, body, &[])
+    }
+
+    /// Conditions, the operator's own among them.
+    fn filter(&self, conditions: Value) -> Value {
+        if self.config.filter.is_empty() {
+            return conditions;
+        }
+        json!({ "$and": [self.config.filter, conditions] })
+    }
+
+    /// A time as documents hold it.
+    fn time(&self, ms: i64) -> Value {
+        match self.config.time_type {
+            TimeType::Date => json!({ "$date": { "$numberLong": ms.to_string() } }),
+            TimeType::Milliseconds => json!(ms),
+            // Exact enough: division gives the number closest to what people write.
+            TimeType::Seconds => json!(ms as f64 / 1000.0),
+        }
+    }
+
+    /// The number of the slice that a time lies in, computed by the server.
+    fn slice(&self, slice_ms: i64) -> Value {
+        let time = format!("${}", self.config.time);
+        let ms = match self.config.time_type {
+            TimeType::Date => json!({ "$subtract": [time, self.time(0)] }),
+            TimeType::Milliseconds => json!(time),
+            TimeType::Seconds => json!({ "$multiply": [time, 1000] }),
+        };
+        json!({ "$floor": { "$divide": [ms, slice_ms] } })
+    }
+
+    fn time_of(&self, document: &Value) -> Option<i64> {
+        let time = value::at(document, &self.config.time)?;
+        let whole_ms = |ms: f64| {
+            #[expect(clippy::cast_possible_truncation, reason = "whole, and checked")]
+            (ms.abs() < 9e15).then_some(ms as i64)
+        };
+        match self.config.time_type {
+            TimeType::Date => value::time_ms(time),
+            TimeType::Milliseconds => whole_ms(value::number(time)?.floor()),
+            TimeType::Seconds => whole_ms((value::number(time)? * 1000.0).floor()),
+        }
+    }
+
+    /// Gives documents of one query to `take`; whether these were all, and how many they were.
+    fn page(
+        &self,
+        host: &Host,
+        span: &Span<'_>,
+        ours: Conditions<'_>,
+        limit: u32,
+        take: &mut dyn FnMut(Document) -> bool,
+    ) -> Result<(bool, u32), Error> {
+        let body = Find {
+            database: self.config.database.as_deref(),
+            collection: &self.config.collection,
+            filter: Filter {
+                own: &self.config.filter,
+                ours,
+            },
+            projection: &self.projection,
+            sort: [json!({ (&self.config.time): 1 }), json!({ "_id": 1 })],
+            limit,
+            batch_size: limit.min(BATCH),
+        };
+        let body = serde_json::to_vec(&body)?;
+        let cursor = host.query(&self.config.connector, "find", body, &[])?;
+        let mut count = 0;
+        let is_all = Paging::lines(host, span, &cursor, |line| {
+            count += 1;
+            Ok(take(self.document(line)?))
+        })?;
+        Ok((is_all && count < limit, count))
+    }
+
+    fn document(&self, line: &[u8]) -> Result<Document, Error> {
+        let body: Value = serde_json::from_slice(line)?;
+        let text = id::text(line, &body)?;
+        let time_ms = self.time_of(&body).ok_or_else(|| {
+            let message = format!(
+                "{}: document `{}` was found by a time that it does not have",
+                self.name(),
+                id::shown(&text)
+            );
+            Error::new("query_failed", message)
+        })?;
+        let is_ordered = self.config.time_type == TimeType::Date;
+        Ok(Document {
+            id: id::shown(&text),
+            time_ms,
+            // A number's fractions of a millisecond would order documents too.
+            tie: is_ordered.then_some(text),
+            body,
+        })
+    }
+}
+
+impl Collection for Metrics {
+    fn name(&self) -> String {
+        let Config {
+            connector,
+            collection,
+            ..
+        } = &self.config;
+        match &self.config.database {
+            Some(database) => {
+                format!("connector `{connector}`, collection `{database}.{collection}`")
+            }
+            None => format!("connector `{connector}`, collection `{collection}`"),
+        }
+    }
+
+    fn read(
+        &self,
+        host: &Host,
+        span: &Span<'_>,
+        take: &mut dyn FnMut(Document) -> bool,
+    ) -> Result<bool, Error> {
+        let conditions = |is, behind| Conditions {
+            time: &self.config.time,
+            is,
+            behind,
+        };
+        let (mut from_ms, mut limit) = (span.from_ms, span.limit.max(1));
+        if let Some(after) = span.after {
+            let of_this_time = conditions(self.time(from_ms), Some(id::behind(after)?));
+            let (is_all, count) = self.page(host, span, of_this_time, limit, take)?;
+            if !is_all {
+                return Ok(false);
+            }
+            (from_ms, limit) = (from_ms + 1, limit - count);
+        }
+        // Window by window: not every server stops at the limit before it has sorted all that fits the condition.
+        let mut width_ms = FIRST_WINDOW_MS;
+        while from_ms < span.until_ms {
+            let end_ms = from_ms.saturating_add(width_ms).min(span.until_ms);
+            let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(end_ms) });
+            let (is_all, count) = self.page(host, span, conditions(between, None), limit, take)?;
+            if !is_all {
+                return Ok(false);
+            }
+            if count <= limit / 8 {
+                width_ms = width_ms.saturating_mul(4);
+            }
+            (from_ms, limit) = (end_ms, limit - count);
+        }
+        Ok(true)
+    }
+
+    fn counts(
+        &self,
+        host: &Host,
+        from_ms: i64,
+        until_ms: i64,
+        slice_ms: i64,
+    ) -> Result<Vec<(i64, u64)>, Error> {
+        let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(until_ms) });
+        let time = &self.config.time;
+        let pipeline = json!([
+            { "$match": self.filter(json!({ (time): between })) },
+            { "$group": { "_id": self.slice(slice_ms), "count": { "$sum": 1 } } },
+        ]);
+        let cursor = self.ask(host, "aggregate", json!({ "pipeline": pipeline }))?;
+        let mut counts = Vec::new();
+        for group in all(&cursor)? {
+            let numbers = (value::number(&group["_id"]), value::number(&group["count"]));
+            let (Some(slice), Some(count)) = numbers else {
+                let message = format!("{}: a count is {}", self.name(), value::shown(&group));
+                return Err(Error::new("query_failed", message));
+            };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "whole and small"
+            )]
+            counts.push((slice as i64, count as u64));
+        }
+        Ok(counts)
+    }
+
+    fn strays(&self, host: &Host) -> Result<Option<Strays>, Error> {
+        // A collection that is not there has no documents, and looks like one that nothing is written to.
+        self.check(host)?;
+        // Asked by what they are, which an index on the time answers; by what they are not, it could not.
+        let of_other_types: &[&str] = match self.config.time_type {
+            TimeType::Date => &[
+                "number",
+                "string",
+                "object",
+                "array",
+                "binData",
+                "objectId",
+                "bool",
+                "timestamp",
+            ],
+            _ => &[
+                "string",
+                "object",
+                "array",
+                "binData",
+                "objectId",
+                "bool",
+                "date",
+                "timestamp",
+            ],
+        };
+        let time = &self.config.time;
+        let filter = self
+            .filter(json!({ "$or": [{ (time): null }, { (time): { "$type": of_other_types } }] }));
+        let body = json!({
+            "filter": filter, "projection": { "_id": 1 }, "limit": MAX_STRAYS, "max_time_ms": STRAYS_MS,
+        });
+        let found = self.ask(host, "find", body).and_then(|cursor| all(&cursor));
+        let documents = match found {
+            Ok(documents) => documents,
+            Err(error) if error.code == "timed_out" => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let examples = documents.iter().take(NAMED_STRAYS);
+        Ok(Some(Strays {
+            count: documents.len() as u64,
+            examples: examples
+                .map(|document| id::shown(&document["_id"].to_string()))
+                .collect(),
+        }))
+    }
+}
+
+/// All of an answer that is known to be small.
+fn all(cursor: &Cursor) -> Result<Vec<Value>, Error> {
+    const PAGE: (u32, u32, u32) = (10_000, 2 << 20, 10_000);
+    let mut documents = Vec::new();
+    loop {
+        let page = cursor.next(PAGE.0, PAGE.1, PAGE.2)?;
+        documents.extend(page.json::<Value>()?);
+        if page.last {
+            return Ok(documents);
+        }
+        if page.count == 0 {
+            return Err(Error::retryable("timed_out", "no answer came within 10 s"));
+        }
+    }
+}
+
+/// What is sent over: the paths that are looked at. MongoDB refuses a path beside the beginning of it.
+fn projection(paths: &[&str], time: &str) -> Map<String, Value> {
+    let mut wanted: Vec<&str> = paths.iter().copied().chain([time, "_id"]).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let is_within = |path: &str, of: &str| {
+        path.strip_prefix(of)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    let is_needed = |path: &&str| !wanted.iter().any(|other| is_within(path, other));
+    wanted
+        .iter()
+        .filter(|path| is_needed(path))
+        .map(|path| ((*path).to_owned(), json!(1)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_within_another_is_not_asked_for() {
+        let paths = ["host", "host.name", "hostname", "cpu.user", "cpu.sys"];
+        let names: Vec<_> = projection(&paths, "meta.at")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(
+            names,
+            ["_id", "cpu.sys", "cpu.user", "host", "hostname", "meta.at"]
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! `_id`: what a document is called, and where it stands among those of its time.
+
+use argus_plugin::Error;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// Types in the order in which MongoDB sorts their values (and, of equal rank, compares them), by the names that
+/// `$type` knows.
+const ORDER: &[&[&str]] = &[
+    &["number"],
+    &["string", "symbol"],
+    &["object"],
+    &["array"],
+    &["binData"],
+    &["objectId"],
+    &["bool"],
+    &["date"],
+    &["timestamp"],
+    &["regex"],
+];
+
+/// The extended JSON of a document's `_id`, its fields in the document's own order: as a value, they would be sorted,
+/// and a compound id would be another one.
+pub fn text(line: &[u8], document: &Value) -> Result<String, Error> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow, rename = "_id")]
+        id: &'a RawValue,
+    }
+    let is_compound = document["_id"].as_object().is_some_and(|id| id.len() > 1);
+    if is_compound {
+        let id: Id<'_> = serde_json::from_slice(line)?;
+        return Ok(id.id.get().to_owned());
+    }
+    Ok(document["_id"].to_string())
+}
+
+/// What people call the document: an object id by its digits, others as extended JSON. Unique, as `_id` is.
+pub fn shown(text: &str) -> String {
+    let digits = text
+        .strip_prefix(r#"{"$oid":""#)
+        .and_then(|rest| rest.strip_suffix(r#""}"#));
+    digits.unwrap_or(text).to_owned()
+}
+
+/// A list of conditions on `_id`, of which one holds for whatever MongoDB sorts behind this one. `$gt` alone looks at
+/// values of the same type only.
+pub fn behind(text: &str) -> Result<Box<RawValue>, Error> {
+    let id: Value = serde_json::from_str(text)?;
+    let later: Vec<_> = ORDER
+        .iter()
+        .skip(rank_of(&id) + 1)
+        .flat_map(|types| types.iter())
+        .collect();
+    let later = serde_json::to_string(&later)?;
+    let conditions = format!(r#"[{{"_id":{{"$gt":{text}}}}},{{"_id":{{"$type":{later}}}}}]"#);
+    Ok(RawValue::from_string(conditions)?)
+}
+
+fn rank_of(id: &Value) -> usize {
+    let name = match id {
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Array(_) => "array",
+        Value::Null => return 0,
+        Value::Object(fields) => match fields.keys().next().map(String::as_str) {
+            Some("$numberInt" | "$numberLong" | "$numberDouble" | "$numberDecimal") => "number",
+            Some("$symbol") => "string",
+            Some("$binary" | "$uuid") => "binData",
+            Some("$oid") => "objectId",
+            Some("$date") => "date",
+            Some("$timestamp") => "timestamp",
+            Some("$regularExpression") => "regex",
+            _ => "object",
+        },
+    };
+    ORDER
+        .iter()
+        .position(|types| types.contains(&name))
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compound_ids_keep_their_order() {
+        let line = br#"{"x":1,"_id":{"b":1,"a":2}}"#;
+        let document: Value = serde_json::from_slice(line).expect("JSON");
+        assert_eq!(text(line, &document).expect("an id"), r#"{"b":1,"a":2}"#);
+        let behind = behind(r#"{"b":1,"a":2}"#).expect("conditions").to_string();
+        let expected = r#"[{"_id":{"$gt":{"b":1,"a":2}}},{"_id":{"$type":["array","#;
+        assert!(behind.starts_with(expected), "{behind}");
+    }
+
+    #[test]
+    fn ids_are_shown_briefly_and_apart() {
+        assert_eq!(
+            shown(r#"{"$oid":"65a0b1c2d3e4f5a6b7c8d9e0"}"#),
+            "65a0b1c2d3e4f5a6b7c8d9e0"
+        );
+        assert_eq!(shown("7"), "7");
+        assert_eq!(shown(r#""7""#), r#""7""#);
+    }
+
+    #[test]
+    fn every_type_has_its_place() {
+        for (id, first_behind) in [
+            ("7", "string"),
+            (r#""a""#, "object"),
+            (r#"{"$oid":"65a0b1c2d3e4f5a6b7c8d9e0"}"#, "bool"),
+            (r#"{"$date":{"$numberLong":"1"}}"#, "timestamp"),
+            (r#"{"$binary":{"base64":"","subType":"04"}}"#, "objectId"),
+        ] {
+            let behind = behind(id).expect("conditions").to_string();
+            assert!(
+                behind.contains(&format!(r#""$type":["{first_behind}","#)),
+                "{behind}"
+            );
+        }
+    }
+}
