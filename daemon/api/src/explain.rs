@@ -1,5 +1,7 @@
 //! Why a forecast is what it is.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -207,7 +209,7 @@ pub(crate) struct Explanations {
     timestamp: String,
     /// Risk score and its level; null where nothing observed has a threshold.
     #[schema(value_type = Option<Object>)]
-    prediction: Option<serde_json::Value>,
+    prediction: Option<Value>,
     /// Risk score, 0 to 100.
     risk_score: Option<f64>,
     /// The same before the floor that holds in breach: the number that is explained.
@@ -228,18 +230,18 @@ pub(crate) struct Explanations {
     background: String,
     /// Shapley values, where `shap` is configured and answered.
     #[schema(value_type = Option<Object>)]
-    shap: Option<serde_json::Value>,
+    shap: Option<Value>,
     /// The network's attention, where `attention` is configured and answered.
     #[schema(value_type = Option<Object>)]
-    attention: Option<serde_json::Value>,
+    attention: Option<Value>,
     /// What would bring the risk down, most effective first, where `counterfactual` is configured and answered.
     #[schema(value_type = Option<Vec<Object>>)]
-    counterfactuals: Option<serde_json::Value>,
+    counterfactuals: Option<Value>,
     /// Summary and drivers by explainer; with `details` where those are not above.
     explanations: BTreeMap<String, ExplainerSummary>,
     /// Code, message and whether asking again may help, by explainer that could not answer.
     #[schema(value_type = BTreeMap<String, Object>)]
-    errors: BTreeMap<String, serde_json::Value>,
+    errors: BTreeMap<String, Value>,
 }
 
 /// One explainer's answer in short.
@@ -251,5 +253,5 @@ pub(crate) struct ExplainerSummary {
     drivers: Vec<crate::control::DriverReport>,
     /// The explainer's own object.
     #[schema(value_type = Option<Object>)]
-    details: Option<serde_json::Value>,
+    details: Option<Value>,
 }

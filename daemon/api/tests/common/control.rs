@@ -10,7 +10,7 @@ use argus_api::control::{
 };
 use argus_schema::EntityName;
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{NOW_MS, fleet, forecast, model_id, risk};
 

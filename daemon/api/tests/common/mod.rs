@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use arc_swap::ArcSwap;
 use argus_alerts::{AlertConfig, Alerts, Evaluation};
-use argus_api::control::{ModelInfo, Readiness};
+use argus_api::control::{Control, ModelInfo, Readiness};
 use argus_api::{ApiContext, KeyStore};
 use argus_fleet::{
     BreachForecast, EntityForecast, EntityState, Fleet, ForecastState, Level, MetricForecast,
@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::ServiceExt;
 
-pub use control::{FakeControl, driver};
+pub use control::FakeControl;
 
 /// 2026-03-01T12:00:00Z.
 pub const NOW_MS: i64 = 1_772_366_400_000;
