@@ -105,6 +105,13 @@ impl CallState {
             .saturating_sub(self.started.elapsed())
     }
 
+    /// How long a host function may wait for others: a tenth of the call's time is left for the plugin to say what
+    /// happened, else a slow far side would look like a plugin that hangs.
+    pub(crate) fn patience(&self) -> Duration {
+        self.remaining()
+            .saturating_sub(self.loaded.limits.timeout / 10)
+    }
+
     /// Counts bytes that a host function took from the plugin. How many it may hand over at once is watched by the
     /// engine, before anything is copied.
     pub(crate) fn received(&mut self, bytes: usize) {

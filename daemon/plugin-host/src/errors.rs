@@ -48,11 +48,8 @@ impl fmt::Display for PluginError {
     }
 }
 
-impl std::error::Error for PluginError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.failure)
-    }
-}
+// Its text holds the failure's already, so that is no source.
+impl std::error::Error for PluginError {}
 
 impl PluginError {
     /// A stable word for the kind of failure; for errors that the plugin itself returned, its own word.

@@ -166,7 +166,11 @@ impl Plugin {
         self.seen.lock().read = Stamp::of(&self.spec.path);
         let made = self.make_ready(&mut loading, check, unless_same).await;
         match made {
-            Ok(None) => Ok(None),
+            Ok(None) => {
+                // What runs is the newest file again, whatever lay there in between.
+                *self.load_error.lock() = None;
+                Ok(None)
+            }
             Ok(Some(loaded)) => {
                 let version = |loaded: &Loaded| PluginVersion {
                     version: loaded.version.clone(),

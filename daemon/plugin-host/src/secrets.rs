@@ -29,9 +29,14 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// A placeholder names a secret that the target does not have.
+/// Why placeholders are not filled in.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct UnknownSecret(pub String);
+pub(crate) enum Unfilled {
+    /// One names a secret that the target does not have.
+    Unknown(String),
+    /// The result would have more bytes than this.
+    TooLarge(usize),
+}
 
 impl Secrets {
     /// Reads all values. The error says which secret is unusable and why, never its value.
@@ -51,12 +56,13 @@ impl Secrets {
         Ok(Self { values, scrubber })
     }
 
-    /// Replaces placeholders. What only resembles one stays as it is.
+    /// Replaces placeholders, as long as the result has at most so many bytes. What only resembles one stays as it is.
     pub(crate) fn fill<'a>(
         &self,
         text: &'a [u8],
         escape: Escape,
-    ) -> Result<Cow<'a, [u8]>, UnknownSecret> {
+        most: usize,
+    ) -> Result<Cow<'a, [u8]>, Unfilled> {
         let mut filled: Option<Vec<u8>> = None;
         let mut copied = 0;
         for start in memmem::find_iter(text, OPEN) {
@@ -69,10 +75,14 @@ impl Secrets {
             let value = self
                 .values
                 .get(&*name)
-                .ok_or_else(|| UnknownSecret(name.chars().take(64).collect()))?;
+                .ok_or_else(|| Unfilled::Unknown(name.chars().take(64).collect()))?;
             let target = filled.get_or_insert_default();
             target.extend_from_slice(&text[copied..start]);
             target.extend_from_slice(escaped(value, escape).as_bytes());
+            // Each time: many short placeholders of one long secret would else fill the host's memory.
+            if target.len() > most {
+                return Err(Unfilled::TooLarge(most));
+            }
             copied = start + OPEN.len() + length + CLOSE.len();
         }
         match filled {
@@ -85,15 +95,20 @@ impl Secrets {
     }
 
     /// Like [`fill`](Secrets::fill), for text.
-    pub(crate) fn fill_text(&self, text: &str, escape: Escape) -> Result<String, UnknownSecret> {
-        let filled = self.fill(text.as_bytes(), escape)?;
+    pub(crate) fn fill_text(
+        &self,
+        text: &str,
+        escape: Escape,
+        most: usize,
+    ) -> Result<String, Unfilled> {
+        let filled = self.fill(text.as_bytes(), escape, most)?;
         Ok(String::from_utf8_lossy(&filled).into_owned())
     }
 
     /// Takes a secret out of the reach of placeholders; its value. It is still blanked out of answers.
-    pub(crate) fn withhold(&mut self, name: &str) -> Result<String, UnknownSecret> {
+    pub(crate) fn withhold(&mut self, name: &str) -> Result<String, Unfilled> {
         let value = self.values.remove(name);
-        value.ok_or_else(|| UnknownSecret(name.to_owned()))
+        value.ok_or_else(|| Unfilled::Unknown(name.to_owned()))
     }
 
     /// Blanks every form of every secret.
@@ -188,13 +203,13 @@ mod tests {
         ] {
             assert_eq!(
                 secrets
-                    .fill_text("<{{secret:token}}>", escape)
+                    .fill_text("<{{secret:token}}>", escape, 100)
                     .expect("known"),
                 expected
             );
         }
         let twice = secrets
-            .fill_text("{{secret:token}}{{secret:token}}", Escape::None)
+            .fill_text("{{secret:token}}{{secret:token}}", Escape::None, 100)
             .expect("known");
         assert_eq!(twice, "a\"b/c da\"b/c d");
     }
@@ -202,8 +217,11 @@ mod tests {
     #[test]
     fn unknown_names_are_errors_and_lookalikes_are_text() {
         let secrets = secrets("x1");
-        let unknown = secrets.fill_text("{{secret:other}}", Escape::None);
-        assert_eq!(unknown, Err(UnknownSecret("other".into())));
+        let unknown = secrets.fill_text("{{secret:other}}", Escape::None, 100);
+        assert_eq!(unknown, Err(Unfilled::Unknown("other".into())));
+        let many = "{{secret:token}}".repeat(1_000_000);
+        let large = secrets.fill_text(&many, Escape::None, 99);
+        assert_eq!(large, Err(Unfilled::TooLarge(99)));
         for text in [
             "{{secret:",
             "{{secret:to ken}}",
@@ -211,10 +229,13 @@ mod tests {
             "{secret:token}",
             "{{ secret:token}}",
         ] {
-            assert_eq!(secrets.fill_text(text, Escape::None).expect("text"), text);
+            assert_eq!(
+                secrets.fill_text(text, Escape::None, 100).expect("text"),
+                text
+            );
         }
         let nested = secrets
-            .fill_text("{{secret:{{secret:token}}}}", Escape::None)
+            .fill_text("{{secret:{{secret:token}}}}", Escape::None, 100)
             .expect("known");
         assert_eq!(nested, "{{secret:x1}}");
     }
@@ -224,7 +245,11 @@ mod tests {
         let mut secrets = secrets("hush hush hush");
         assert_eq!(placeholders("a {{secret:token}} b {{secret:").count(), 1);
         assert_eq!(secrets.withhold("token").as_deref(), Ok("hush hush hush"));
-        assert!(secrets.fill_text("{{secret:token}}", Escape::None).is_err());
+        assert!(
+            secrets
+                .fill_text("{{secret:token}}", Escape::None, 100)
+                .is_err()
+        );
         assert_eq!(secrets.scrub_text("<hush hush hush>"), "<[secret]>");
         assert!(secrets.withhold("token").is_err());
     }
@@ -235,7 +260,7 @@ mod tests {
         let disarmed = disarm("{{secret:token}}");
         assert_eq!(
             secrets("x1")
-                .fill_text(&disarmed, Escape::None)
+                .fill_text(&disarmed, Escape::None, 1000)
                 .expect("text"),
             "{{ secret:token}}"
         );
@@ -279,7 +304,7 @@ mod tests {
     proptest! {
         #[test]
         fn filling_arbitrary_bytes_is_survived(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = secrets("x1").fill(&bytes, Escape::Json);
+            let _ = secrets("x1").fill(&bytes, Escape::Json, 100);
         }
     }
 }

@@ -9,7 +9,7 @@ use argus_outbound_http::{
 
 use crate::errors::Failure;
 use crate::escape::Escape;
-use crate::secrets::{Secrets, UnknownSecret, placeholders};
+use crate::secrets::{Secrets, Unfilled, placeholders};
 use crate::sign::Signer;
 use crate::target_spec::{ProxySpec, TargetSpec};
 
@@ -42,18 +42,23 @@ pub(crate) fn bind_targets(specs: &BTreeMap<String, TargetSpec>) -> Result<Targe
     specs.iter().map(bind).collect()
 }
 
+/// Of a configured URL or header with secrets filled in.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+
 impl Target {
     fn bind(spec: &TargetSpec) -> Result<Self, String> {
         let mut secrets = Secrets::read(&spec.secrets)?;
         let url = secrets
-            .fill_text(&spec.url, Escape::Path)
+            .fill_text(&spec.url, Escape::Path, MAX_VALUE_BYTES)
             .map_err(unknown)?;
         let binding = Binding::new(&url, &spec.methods, spec.path_prefix.as_deref())
             .map_err(|e| e.to_string())?;
         let mut headers = Vec::new();
         for (name, value) in &spec.headers {
             let malformed = |what| format!("header {name:?}: its {what} is malformed");
-            let value = secrets.fill_text(value, Escape::None).map_err(unknown)?;
+            let value = secrets
+                .fill_text(value, Escape::None, MAX_VALUE_BYTES)
+                .map_err(unknown)?;
             let mut value = HeaderValue::try_from(value).map_err(|_| malformed("value"))?;
             value.set_sensitive(true);
             headers.push((
@@ -96,13 +101,18 @@ impl Target {
     }
 }
 
-fn unknown(UnknownSecret(name): UnknownSecret) -> String {
-    format!("there is no secret {name:?}")
+fn unknown(reason: Unfilled) -> String {
+    match reason {
+        Unfilled::Unknown(name) => format!("there is no secret {name:?}"),
+        Unfilled::TooLarge(limit) => format!("a value has more than {limit} bytes"),
+    }
 }
 
 fn bind_proxy(spec: &ProxySpec, secrets: &Secrets) -> Result<Proxy, String> {
     let authorization = spec.authorization.as_deref().map(|value| {
-        let value = secrets.fill_text(value, Escape::None).map_err(unknown)?;
+        let value = secrets
+            .fill_text(value, Escape::None, MAX_VALUE_BYTES)
+            .map_err(unknown)?;
         HeaderValue::try_from(value)
             .map_err(|_| "the proxy's authorization is malformed".to_owned())
     });

@@ -71,6 +71,9 @@ pub struct VariantBatch {
     pub values: Vec<f32>,
 }
 
+/// How often edits may change each value of their variants, on average: what they cost is bounded by the batch's size.
+const MAX_CHANGES: usize = 16;
+
 impl VariantBatch {
     /// The variants one after the other, each laid out as `window`: metric by metric, oldest step first. Values that
     /// an edit sets are brought into the metric's range, and infinite ones to the largest number; NaN stays missing.
@@ -82,13 +85,25 @@ impl VariantBatch {
     ) -> Result<Vec<f32>, VariantError> {
         debug_assert_eq!(window.len(), shape.metrics.len() * shape.context_steps);
         debug_assert_eq!(typical.len(), window.len());
+        let most = MAX_CHANGES * self.variants as usize * window.len();
+        let mut changed = 0;
         for (position, edit) in self.edits.iter().enumerate() {
-            self.check(edit, shape)
-                .map_err(|(code, reason)| VariantError {
-                    edit: position,
-                    code,
-                    reason,
-                })?;
+            let refused = |(code, reason)| VariantError {
+                edit: position,
+                code,
+                reason,
+            };
+            self.check(edit, shape).map_err(refused)?;
+            let metrics = match edit.metric {
+                EVERY_METRIC => shape.metrics.len(),
+                _ => 1,
+            };
+            changed += metrics * (edit.to_step - edit.from_step) as usize;
+            if changed > most {
+                let reason =
+                    format!("the edits change each value more than {MAX_CHANGES} times on average");
+                return Err(refused(("invalid_edit", reason)));
+            }
         }
         let mut variants = window.repeat(self.variants as usize);
         for edit in &self.edits {
@@ -219,6 +234,19 @@ mod tests {
         let made = batch.apply(&shape(), &WINDOW, &TYPICAL).expect("valid");
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&made), bits(&expected), "{made:?}");
+    }
+
+    #[test]
+    fn values_are_not_changed_over_and_over() {
+        let batch = |edits: usize| VariantBatch {
+            variants: 1,
+            edits: vec![edit(EVERY_METRIC, Change::Add(1.0), 0, 3); edits],
+            values: Vec::new(),
+        };
+        assert!(batch(16).apply(&shape(), &WINDOW, &TYPICAL).is_ok());
+        let error = batch(17).apply(&shape(), &WINDOW, &TYPICAL);
+        let error = error.expect_err("too many");
+        assert_eq!((error.edit, error.code), (16, "invalid_edit"));
     }
 
     #[test]

@@ -5,8 +5,8 @@ import { evaluationsLeft, open } from "argus:plugin/model@0.1.0";
 
 import { host, toPairs } from "./core.js";
 
-/** Instead of a metric's index: all metrics. */
-export const EVERY_METRIC = 0xffffffff;
+/** Instead of a metric's index: all metrics. All bits set, which QuickJS hands over only if written so. */
+export const EVERY_METRIC = -1;
 
 /** How often this call may still evaluate the model. */
 export { evaluationsLeft };

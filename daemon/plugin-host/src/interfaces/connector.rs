@@ -62,7 +62,7 @@ impl Host for CallState {
         };
         let options: Vec<_> = options.into_iter().map(|o| (o.name, o.value)).collect();
         match opened
-            .query(&operation, &options, body, self.remaining())
+            .query(&operation, &options, body, self.patience())
             .await
         {
             Ok(cursor) => {
@@ -86,6 +86,7 @@ impl HostCursor for CallState {
         let limit_bytes = self.loaded.limits.copied_bytes;
         // A page is over its bytes by at most one document; half is left for that one.
         let max_bytes = max_bytes.min(u32::try_from(limit_bytes / 2).unwrap_or(u32::MAX));
+        // The plugin said how long; nothing coming is no failure that it would have to tell.
         let wait = Duration::from_millis(wait_ms.into()).min(self.remaining());
         let OpenCursor(cursor) = self.resources.get_mut(&handle)?;
         let page = match cursor.next(max_documents, max_bytes, wait).await {

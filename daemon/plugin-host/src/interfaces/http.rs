@@ -15,7 +15,7 @@ use crate::bindings::argus::plugin::http::{Host, Request, Response};
 use crate::bindings::argus::plugin::types::{Error, Pair};
 use crate::call::CallState;
 use crate::escape::Escape;
-use crate::secrets::{UnknownSecret, disarm_bytes};
+use crate::secrets::{Unfilled, disarm_bytes};
 use crate::target::Target;
 
 /// What a call has sent so far.
@@ -60,6 +60,8 @@ const DROPPED: [&str; 28] = [
     "x-rewrite-url",
 ];
 const MAX_HEADERS: usize = 64;
+/// Of a path or a header's value with secrets filled in.
+const MAX_HEAD_BYTES: usize = 64 << 10;
 /// A far side that asks for more patience is asked again after this long.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -100,7 +102,7 @@ impl CallState {
             }
         }
         let asked = asked.map_or(Duration::MAX, |ms| Duration::from_millis(ms.into()));
-        outgoing.timeout = target.timeout.min(asked).min(self.remaining());
+        outgoing.timeout = target.timeout.min(asked).min(self.patience());
         self.http.bytes += outgoing.body.len() as u64;
         match target.client.send(outgoing).await {
             Ok(incoming) => {
@@ -159,17 +161,24 @@ impl CallState {
 }
 
 fn prepare(target: &Target, request: Request) -> Result<Outgoing, Error> {
-    let unknown = |UnknownSecret(name)| {
-        error(
+    let unfilled = |reason| match reason {
+        Unfilled::Unknown(name) => error(
             "unknown_secret",
             format!("target {:?} has no secret {name:?}", request.target),
             false,
-        )
+        ),
+        Unfilled::TooLarge(limit) => error(
+            "request_too_large",
+            format!(
+                "with its secrets filled in, a part of the request has more than {limit} bytes"
+            ),
+            false,
+        ),
     };
     let path = target
         .secrets
-        .fill_text(&request.path, Escape::Path)
-        .map_err(unknown)?;
+        .fill_text(&request.path, Escape::Path, MAX_HEAD_BYTES)
+        .map_err(unfilled)?;
     let (method, uri) = target
         .binding
         .resolve(&request.method, &path)
@@ -191,12 +200,12 @@ fn prepare(target: &Target, request: Request) -> Result<Outgoing, Error> {
             )
         })?;
     let mut outgoing = Outgoing::new(method, uri);
-    outgoing.headers = headers(target, &request.headers, unknown)?;
+    outgoing.headers = headers(target, &request.headers, unfilled)?;
     let escape = body_escape(&outgoing.headers);
     outgoing.body = match target
         .secrets
-        .fill(&request.body, escape)
-        .map_err(unknown)?
+        .fill(&request.body, escape, target.max_request_bytes)
+        .map_err(unfilled)?
     {
         Cow::Owned(filled) => filled.into(),
         Cow::Borrowed(_) => Bytes::from(request.body),
@@ -209,7 +218,7 @@ fn prepare(target: &Target, request: Request) -> Result<Outgoing, Error> {
 fn headers(
     target: &Target,
     asked: &[Pair],
-    unknown: impl Fn(UnknownSecret) -> Error,
+    unfilled: impl Fn(Unfilled) -> Error,
 ) -> Result<HeaderMap, Error> {
     if asked.len() > MAX_HEADERS {
         return Err(error(
@@ -238,8 +247,8 @@ fn headers(
         }
         let value = target
             .secrets
-            .fill_text(value, Escape::None)
-            .map_err(&unknown)?;
+            .fill_text(value, Escape::None, MAX_HEAD_BYTES)
+            .map_err(&unfilled)?;
         let mut value = HeaderValue::try_from(value).map_err(|_| malformed("value"))?;
         value.set_sensitive(true);
         headers.append(parsed, value);

@@ -1,8 +1,8 @@
 //! Whatever a plugin does costs its own call an error that names plugin and version, and nobody else anything.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use argus_plugin_host::PluginError;
+use argus_plugin_host::{Failure, PluginError};
 use serde_json::{Value, json};
 
 use crate::support::{Answer, deliver, host, hostile, load, serve, target};
@@ -100,14 +100,14 @@ async fn parking_in_a_host_call() {
     silent.timeout = Duration::from_secs(60);
     spec.targets.insert("target".into(), silent);
     let plugin = load(&host, spec).await;
-    let started = Instant::now();
     let error = deliver(&plugin).await.expect_err("nobody answers");
-    assert!(
-        started.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        started.elapsed()
-    );
     assert_eq!(error.code(), "timed_out", "{error}");
+    // The far side was slow, not the plugin: it was left the time to say so.
+    assert!(
+        matches!(error.failure, Failure::Reported { .. }),
+        "{error:?}"
+    );
+    assert_eq!(plugin.status().faults, 0);
 }
 
 #[tokio::test]
