@@ -112,18 +112,16 @@ impl VariantBatch {
                 EVERY_METRIC => 0..shape.metrics.len(),
                 metric => metric as usize..metric as usize + 1,
             };
+            let (from, to) = (edit.from_step as usize, edit.to_step as usize);
             for metric in metrics {
                 let row = metric * shape.context_steps;
-                for step in edit.from_step as usize..edit.to_step as usize {
-                    let value = &mut variants[variant + row + step];
-                    let replacement = || match edit.change {
-                        Change::Replace(at) => {
-                            self.values[at as usize + step - edit.from_step as usize]
-                        }
-                        _ => typical[row + step],
-                    };
-                    *value = change(edit.change, *value, replacement, &shape.metrics[metric]);
-                }
+                let typical = &typical[row + from..row + to];
+                let replacements = match edit.change {
+                    Change::Replace(at) => &self.values[at as usize..at as usize + to - from],
+                    _ => typical,
+                };
+                let values = &mut variants[variant + row + from..variant + row + to];
+                change(edit.change, values, replacements, &shape.metrics[metric]);
             }
         }
         Ok(variants)
@@ -168,22 +166,37 @@ impl VariantBatch {
     }
 }
 
-fn change(change: Change, old: f32, replacement: impl FnOnce() -> f32, range: &MetricRange) -> f32 {
-    let new = match change {
-        Change::Mask => return f32::NAN,
-        Change::Typical | Change::Replace(_) => replacement(),
-        Change::Set(amount) => amount,
-        // Arithmetic keeps NaN; `min` and `max` would not.
-        Change::Add(amount) => old + amount,
-        Change::Scale(factor) => old * factor,
-        Change::AtMost(limit) if old > limit => limit,
-        Change::AtLeast(limit) if old < limit => limit,
-        Change::AtMost(_) | Change::AtLeast(_) => return old,
+/// Makes a change on a stretch of one metric. What to do is decided once, so that each loop is one that the compiler
+/// makes vectors of.
+fn change(change: Change, values: &mut [f32], replacements: &[f32], range: &MetricRange) {
+    let legal = |new: f32| {
+        let within = new.max(range.min).min(range.max);
+        if new.is_nan() {
+            f32::NAN
+        } else {
+            within.clamp(f32::MIN, f32::MAX)
+        }
     };
-    if new.is_nan() {
-        return f32::NAN;
+    match change {
+        Change::Mask => values.fill(f32::NAN),
+        Change::Set(amount) => values.fill(legal(amount)),
+        Change::Typical | Change::Replace(_) => {
+            for (value, new) in values.iter_mut().zip(replacements) {
+                *value = legal(*new);
+            }
+        }
+        // Arithmetic keeps NaN, and NaN is neither above nor below a limit.
+        Change::Add(amount) => values.iter_mut().for_each(|v| *v = legal(*v + amount)),
+        Change::Scale(factor) => values.iter_mut().for_each(|v| *v = legal(*v * factor)),
+        Change::AtMost(limit) => {
+            let above = values.iter_mut().filter(|value| **value > limit);
+            above.for_each(|value| *value = legal(limit));
+        }
+        Change::AtLeast(limit) => {
+            let below = values.iter_mut().filter(|value| **value < limit);
+            below.for_each(|value| *value = legal(limit));
+        }
     }
-    new.max(range.min).min(range.max).clamp(f32::MIN, f32::MAX)
 }
 
 #[cfg(test)]
