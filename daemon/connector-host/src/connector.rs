@@ -1,8 +1,8 @@
 //! A connector that was loaded and opened.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use argus_connector_abi::{CLOSE_CURSOR, NEXT, Next, Settings};
@@ -148,7 +148,10 @@ impl Connector {
             some => serde_json::to_vec(some).unwrap_or_default(),
         };
         let patience = patience.min(self.spec.limits.query_timeout);
-        let answered = self.request(operation, options, body, patience).await?;
+        let opens = Arc::downgrade(self);
+        let answered = self
+            .request(operation, options, body, patience, opens)
+            .await?;
         self.counters.cursors.fetch_add(1, Ordering::Relaxed);
         Ok(Cursor::new(Arc::clone(self), answered.cursor))
     }
@@ -192,7 +195,13 @@ impl Connector {
     pub(crate) async fn next(&self, next: Next) -> Result<Page, ConnectorError> {
         let patience = Duration::from_millis(next.wait_ms.into());
         let answered = self
-            .request(NEXT, Vec::new(), next.to_bytes().to_vec(), patience)
+            .request(
+                NEXT,
+                Vec::new(),
+                next.to_bytes().to_vec(),
+                patience,
+                Weak::new(),
+            )
             .await?;
         let (bytes, limit) = (answered.body.len(), self.spec.limits.page_bytes);
         if bytes > limit {
@@ -210,15 +219,19 @@ impl Connector {
         })
     }
 
-    /// Ends a cursor without waiting for that.
+    /// Ends a cursor without waiting for that; 0 is none.
     pub(crate) fn end_cursor(&self, cursor: u64) {
-        let ctx = self.pending.begin_unheard();
+        if cursor == 0 {
+            return;
+        }
+        let due = Instant::now() + CLOSING;
+        let ctx = self.pending.begin_unheard(due);
         let command = Command::Submit {
             ctx,
             operation: CLOSE_CURSOR.to_owned(),
             options: Vec::new(),
             body: cursor.to_le_bytes().to_vec(),
-            deadline: Instant::now() + CLOSING,
+            deadline: due,
         };
         if self.commands.try_send(command).is_err() {
             self.pending.withdraw(ctx);
@@ -236,9 +249,10 @@ impl Connector {
         options: Vec<u8>,
         body: Vec<u8>,
         patience: Duration,
+        opens: Weak<Self>,
     ) -> Result<Answered, ConnectorError> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
-        let answer = self.ask(operation, options, body, patience).await;
+        let answer = self.ask(operation, options, body, patience, opens).await;
         answer.map_err(|failure| {
             self.counters.errors.fetch_add(1, Ordering::Relaxed);
             self.error(failure)
@@ -251,6 +265,7 @@ impl Connector {
         options: Vec<u8>,
         body: Vec<u8>,
         patience: Duration,
+        opens: Weak<Self>,
     ) -> Answer {
         if self.closed.load(Ordering::Relaxed) {
             return Err(Failure::Closed);
@@ -265,9 +280,11 @@ impl Connector {
             return Err(Failure::Busy(self.spec.limits.concurrent_requests));
         };
         let (ctx, answered) = self.pending.begin();
-        let _waiting = Waiting {
+        let mut waiting = Waiting {
             connector: self,
             ctx,
+            answered,
+            opens,
         };
         let command = Command::Submit {
             ctx,
@@ -283,7 +300,7 @@ impl Connector {
                 TrySendError::Disconnected(_) => Failure::Closed,
             })?;
         let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
-        match tokio::time::timeout(patience, answered).await {
+        match tokio::time::timeout(patience, &mut waiting.answered).await {
             Ok(answer) => answer.unwrap_or(Err(Failure::Closed)),
             Err(_) => Err(Failure::TimedOut(patience)),
         }
@@ -304,16 +321,24 @@ impl Connector {
 struct Waiting<'a> {
     connector: &'a Connector,
     ctx: u64,
+    answered: oneshot::Receiver<Answer>,
+    /// The connector, where the request begins an answer; nothing, where it goes on with one.
+    opens: Weak<Connector>,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.connector.pending.give_up(self.ctx) {
+        let opens = std::mem::take(&mut self.opens);
+        let is_opening = opens.strong_count() > 0;
+        if self.connector.pending.give_up(self.ctx, opens) {
             // A connector that is stuck has more commands than it can do; this one is only a courtesy.
             let _ = self
                 .connector
                 .commands
                 .try_send(Command::Cancel { ctx: self.ctx });
+        } else if is_opening && let Ok(Ok(unread)) = self.answered.try_recv() {
+            // It arrived between the asker's last look and now.
+            self.connector.end_cursor(unread.cursor);
         }
     }
 }

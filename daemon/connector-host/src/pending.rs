@@ -7,7 +7,7 @@
 //! | found | it is |
 //! |---|---|
 //! | `Submitted` | the answer |
-//! | `GivenUp` | late: nobody waits any more |
+//! | `GivenUp` | late: nobody waits any more; a cursor that it opens is closed |
 //! | `Unheard` | the end of something whose outcome does not matter |
 //! | nothing, and the number was used | a second one |
 //! | nothing, and the number was never used | invented |
@@ -15,12 +15,14 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use argus_connector_abi::{Error as ReportedError, FAILED, OwnedBuffer, PAGE, Reply, Slice, table};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
+use crate::connector::Connector;
 use crate::errors::Failure;
 use crate::status::Misbehaviour;
 
@@ -59,9 +61,18 @@ enum Request {
     /// Not handed in yet.
     Queued(oneshot::Sender<Answer>),
     Submitted(oneshot::Sender<Answer>),
-    GivenUp,
-    /// Nobody ever waited for it.
-    Unheard,
+    /// With the connector whose cursor a late answer opens, where the request begins an answer.
+    GivenUp(Weak<Connector>),
+    /// Nobody ever waited for it; its completion is due by then.
+    Unheard(Instant),
+}
+
+impl State {
+    fn owed(&self) -> usize {
+        let now = Instant::now();
+        let overdue = |request: &&Request| matches!(request, Request::Unheard(due) if *due <= now);
+        self.given_up + self.requests.values().filter(overdue).count()
+    }
 }
 
 /// What a request comes to.
@@ -107,12 +118,12 @@ impl Pending {
         (ctx, answered)
     }
 
-    /// A new request whose answer does not matter.
-    pub(crate) fn begin_unheard(&self) -> u64 {
+    /// A new request whose answer does not matter, except that it is owed from `due` on.
+    pub(crate) fn begin_unheard(&self, due: Instant) -> u64 {
         let mut state = self.state.lock();
         state.used += 1;
         let ctx = self.ctx() | state.used;
-        state.requests.insert(ctx, Request::Unheard);
+        state.requests.insert(ctx, Request::Unheard(due));
         ctx
     }
 
@@ -127,7 +138,7 @@ impl Pending {
             let mut state = self.state.lock();
             let request = match state.requests.remove(&ctx) {
                 Some(Request::Queued(answer)) => Request::Submitted(answer),
-                Some(Request::Unheard) => Request::Unheard,
+                Some(Request::Unheard(due)) => Request::Unheard(due),
                 // It was given up while it was queued.
                 _ => return,
             };
@@ -148,15 +159,16 @@ impl Pending {
                 // Whoever asked may have left.
                 let _ = answer.send(Err(Failure::Refused));
             }
-            Some(Request::GivenUp) => state.given_up -= 1,
-            Some(Request::Unheard) => {}
+            Some(Request::GivenUp(_)) => state.given_up -= 1,
+            Some(Request::Unheard(_)) => {}
             // It was completed although it was refused.
             None => state.misbehaviour.refused_and_completed += 1,
         }
     }
 
-    /// Nobody waits for a request any more; whether the connector still owes its completion.
-    pub(crate) fn give_up(&self, ctx: u64) -> bool {
+    /// Nobody waits for a request any more; whether the connector still owes its completion. Should that open a cursor,
+    /// `opens` closes it.
+    pub(crate) fn give_up(&self, ctx: u64, opens: Weak<Connector>) -> bool {
         let mut state = self.state.lock();
         match state.requests.get_mut(&ctx) {
             Some(Request::Queued(_)) => {
@@ -164,23 +176,23 @@ impl Pending {
                 false
             }
             Some(request @ Request::Submitted(_)) => {
-                *request = Request::GivenUp;
+                *request = Request::GivenUp(opens);
                 state.given_up += 1;
                 true
             }
-            Some(Request::GivenUp | Request::Unheard) | None => false,
+            Some(Request::GivenUp(_) | Request::Unheard(_)) | None => false,
         }
     }
 
-    /// Completions that were given up and never came.
+    /// Completions that were given up, or are overdue, and never came.
     pub(crate) fn owed(&self) -> usize {
-        self.state.lock().given_up
+        self.state.lock().owed()
     }
 
     /// Requests that wait for their completion.
     pub(crate) fn waiting(&self) -> usize {
         let state = self.state.lock();
-        state.requests.len() - state.given_up
+        state.requests.len() - state.owed()
     }
 
     pub(crate) fn misbehaviour(&self) -> Misbehaviour {
@@ -189,11 +201,18 @@ impl Pending {
 
     fn complete(&self, ctx: u64, answer: Answer) {
         // Freed after the lock is gone: what frees it is the connector's.
-        let _unheard = self.settle(ctx, answer);
+        let Some((unheard, opens)) = self.settle(ctx, answer) else {
+            return;
+        };
+        if let Ok(answered) = unheard
+            && let Some(connector) = opens.upgrade()
+        {
+            connector.end_cursor(answered.cursor);
+        }
     }
 
-    /// Gives the answer to whoever waits for it, or back.
-    fn settle(&self, ctx: u64, answer: Answer) -> Option<Answer> {
+    /// Gives the answer to whoever waits for it, or back, with the connector that closes a cursor it opens.
+    fn settle(&self, ctx: u64, answer: Answer) -> Option<(Answer, Weak<Connector>)> {
         let mut state = self.state.lock();
         if SUBMITTING.get() {
             state.misbehaviour.inside_submit += 1;
@@ -202,22 +221,24 @@ impl Pending {
             state.misbehaviour.nonsense += 1;
         }
         let number = ctx & ((1 << NUMBER_BITS) - 1);
+        let mut opens = Weak::new();
         match state.requests.remove(&ctx) {
             Some(Request::Queued(waiting) | Request::Submitted(waiting)) => {
-                // Between leaving and giving up there is a moment.
+                // Whoever asked keeps the other end until it has given up, so this arrives.
                 let unheard = waiting.send(answer).err()?;
                 state.misbehaviour.late += 1;
-                return Some(unheard);
+                return Some((unheard, opens));
             }
-            Some(Request::GivenUp) => {
+            Some(Request::GivenUp(connector)) => {
                 state.given_up -= 1;
                 state.misbehaviour.late += 1;
+                opens = connector;
             }
-            Some(Request::Unheard) => {}
+            Some(Request::Unheard(_)) => {}
             None if (1..=state.used).contains(&number) => state.misbehaviour.twice += 1,
             None => state.misbehaviour.invented += 1,
         }
-        Some(answer)
+        Some((answer, opens))
     }
 }
 
@@ -307,4 +328,21 @@ fn readable(text: &[u8]) -> String {
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn ends_of_cursors_that_never_come_are_owed_once_they_are_due() {
+        let pending = Pending::register("test").expect("room");
+        let late = pending.begin_unheard(Instant::now());
+        pending.begin_unheard(Instant::now() + Duration::from_secs(600));
+        assert_eq!((pending.owed(), pending.waiting()), (1, 1));
+        pending.withdraw(late);
+        assert_eq!((pending.owed(), pending.waiting()), (0, 1));
+    }
 }

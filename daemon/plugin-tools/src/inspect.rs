@@ -80,9 +80,19 @@ pub fn inspect(wasm: &[u8]) -> Result<Report, String> {
 }
 
 impl Report {
-    /// What a host would refuse it for; empty for a good plugin.
+    /// What is wrong with it; empty for a good plugin.
     pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+        let mut problems = self.refusals();
+        if self.kind.is_some() && self.manifest.is_none() {
+            let missing = "it has no manifest: build it with `argus plugin build`";
+            problems.insert(0, missing.to_owned());
+        }
+        problems
+    }
+
+    /// What a host would refuse it for. A manifest may be missing: other tools add none.
+    pub fn refusals(&self) -> Vec<String> {
+        let mut refusals = Vec::new();
         let Some(kind) = self.kind else {
             let exports = self.exports.join(", ");
             return vec![format!(
@@ -90,25 +100,21 @@ impl Report {
                  but: {exports}"
             )];
         };
-        match &self.manifest {
-            None => {
-                problems.push("it has no manifest: build it with `argus plugin build`".to_owned())
-            }
-            Some(manifest) if manifest.kind != kind => problems.push(format!(
+        if let Some(manifest) = self.manifest.as_ref().filter(|known| known.kind != kind) {
+            refusals.push(format!(
                 "its manifest says {}, but it exports the interface of a {kind}",
                 manifest.kind
-            )),
-            Some(_) => {}
+            ));
         }
         if let Some(version) = self.wit_version.as_deref().filter(|v| *v != WIT_VERSION) {
-            problems.push(format!(
+            refusals.push(format!(
                 "it needs argus:plugin@{version}, this is {WIT_VERSION}"
             ));
         }
         for import in self.imports.iter().filter(|import| !import.allowed) {
-            problems.push(format!("a {kind} may not import {}", import.name));
+            refusals.push(format!("a {kind} may not import {}", import.name));
         }
-        problems
+        refusals
     }
 
     /// For people.

@@ -26,6 +26,11 @@ impl Default for Schedule {
     }
 }
 
+/// Batches in a row that may bring nothing and say that there is more, before there are pauses between them.
+const FREE_EMPTY_BATCHES: u32 = 3;
+/// The first of these pauses; each further one doubles it.
+const FIRST_EMPTY_PAUSE: Duration = Duration::from_millis(100);
+
 /// Part of a pause that is left to chance, so that many sources do not ask one server at the same moment.
 const JITTER: f64 = 0.1;
 
@@ -33,6 +38,15 @@ impl Schedule {
     /// Time until the next poll after one that began `elapsed` ago and left nothing to fetch. `chance` lies in 0 to 1.
     pub(crate) fn after_success(&self, elapsed: Duration, chance: f64) -> Duration {
         jittered(self.interval, chance).saturating_sub(elapsed)
+    }
+
+    /// Time until the next poll of a source that says there is more, after `empty` batches in a row without a record.
+    pub(crate) fn after_empty(&self, empty: u32, chance: f64) -> Duration {
+        let Some(doublings) = empty.checked_sub(FREE_EMPTY_BATCHES + 1) else {
+            return Duration::ZERO;
+        };
+        let pause = FIRST_EMPTY_PAUSE.saturating_mul(1 << doublings.min(31));
+        jittered(pause.min(self.interval), chance)
     }
 
     /// Time until the next poll after `failures` (at least 1) in a row. `asked` is what the far side asked for.
@@ -101,6 +115,20 @@ mod tests {
         assert_eq!(SCHEDULE.after_failure(u32::MAX, None, 0.5).as_secs(), 60);
         let asked = Some(Duration::from_secs(90));
         assert_eq!(SCHEDULE.after_failure(1, asked, 0.5).as_secs(), 90);
+    }
+
+    #[test]
+    fn empty_batches_are_free_at_first_and_then_cost_up_to_the_interval() {
+        let pauses: Vec<_> = (0..=12)
+            .map(|empty| SCHEDULE.after_empty(empty, 0.5).as_millis())
+            .collect();
+        assert_eq!(
+            pauses,
+            [
+                0, 0, 0, 0, 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000
+            ]
+        );
+        assert_eq!(SCHEDULE.after_empty(u32::MAX, 0.5).as_secs(), 10);
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct SourceStatus {
     pub name: String,
     /// What it is doing.
     pub state: SourceState,
-    /// Whether its last poll said that there is more: it is polled without pauses.
+    /// Whether its last poll said that there is more: it is polled without pauses while it brings records.
     pub catching_up: bool,
     /// Polls that were started.
     pub polls: u64,

@@ -61,6 +61,7 @@ impl Sources {
                 intake: intake.clone(),
                 status: Arc::clone(&status),
                 chance: Chance(seed ^ (place as u64) << 32),
+                empty_in_row: 0,
                 stop: stop.clone(),
             };
             all.statuses.push(status);
@@ -96,6 +97,8 @@ struct Worker {
     intake: Intake,
     status: Arc<Mutex<SourceStatus>>,
     chance: Chance,
+    /// Batches without a record that said that there is more.
+    empty_in_row: u32,
     stop: CancellationToken,
 }
 
@@ -131,7 +134,8 @@ impl Worker {
             Ok(more) => {
                 self.succeeded(more);
                 if more {
-                    Duration::ZERO
+                    self.schedule
+                        .after_empty(self.empty_in_row, self.chance.next())
                 } else {
                     self.schedule
                         .after_success(began.elapsed(), self.chance.next())
@@ -155,6 +159,11 @@ impl Worker {
             return Ok(Err(self.unusable("no_progress", message)));
         }
         let more = batch.more;
+        self.empty_in_row = if more && is_empty {
+            self.empty_in_row.saturating_add(1)
+        } else {
+            0
+        };
         self.status.lock().skipped += u64::from(batch.skipped);
         if is_empty && !moved {
             return Ok(Ok(more));

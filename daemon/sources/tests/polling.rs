@@ -243,6 +243,25 @@ async fn catches_up_without_pauses_and_then_keeps_to_its_interval() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn promising_more_and_bringing_nothing_is_not_polled_in_a_loop() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut polls: Vec<Poll> = (0..9)
+        .map(|i| poll(batch("", &i.to_string(), true)))
+        .collect();
+    polls.push(poll(batch(&line("a", 1), "a", true)));
+    polls.push(poll(batch("", "b", false)));
+    let running = start(dir.path(), polls);
+    running.until("eleven polls", |s| s.polls >= 11).await;
+    let gaps = running.source.gaps_ms();
+    for (gap, least) in gaps[3..9].iter().zip([90, 180, 360, 720, 1_440, 2_880]) {
+        // On a busy machine the store's own time is added.
+        assert!(*gap >= least, "{gaps:?}");
+    }
+    assert!(gaps[9] < 5_000, "a record ends the pauses: {gaps:?}");
+    running.end().await.close();
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_pause_longer_and_longer_and_a_success_forgives() {
     let dir = tempfile::tempdir().unwrap();
     let mut polls: Vec<Poll> = (0..5).map(|_| fail()).collect();

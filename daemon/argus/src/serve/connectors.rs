@@ -19,7 +19,7 @@ pub async fn open(config: &Config) -> Connectors {
         let result = if connector.enabled {
             open_one(config, name, connector).await
         } else {
-            Err(format!("connector {name} is disabled"))
+            Err(disabled(name))
         };
         if let Err(reason) = &result
             && connector.enabled
@@ -29,6 +29,11 @@ pub async fn open(config: &Config) -> Connectors {
         opened.push((name.clone(), result));
     }
     opened.into_iter().collect()
+}
+
+/// Why a connector that is disabled cannot be asked.
+fn disabled(name: &str) -> String {
+    format!("connector {name} is disabled")
 }
 
 async fn open_one(
@@ -95,6 +100,11 @@ pub fn reports(connectors: &Connectors) -> Vec<ConnectorReport> {
                 last_error: status.last_error,
             }
         }
+        Err(reason) if *reason == disabled(name) => ConnectorReport {
+            name: name.clone(),
+            state: "disabled".to_owned(),
+            ..ConnectorReport::default()
+        },
         Err(reason) => ConnectorReport {
             name: name.clone(),
             state: "failed".to_owned(),
@@ -149,4 +159,21 @@ pub fn file(config: &Config, path: &Path) -> PathBuf {
         .into_iter()
         .find(|file| file.exists())
         .unwrap_or(beside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn disabled_is_not_failed() {
+        let text = "connectors.off = { path = \"no.so\", enabled = false }\nconnectors.bad.path = \"no.so\"";
+        let config = Config::from_toml_str("argus.toml", text).expect("valid");
+        let reports = reports(&open(&config).await);
+        let seen: Vec<_> = reports
+            .iter()
+            .map(|report| (report.state.as_str(), report.last_error.is_some()))
+            .collect();
+        assert_eq!(seen, [("failed", true), ("disabled", false)]);
+    }
 }

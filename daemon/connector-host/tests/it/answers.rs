@@ -170,6 +170,22 @@ async fn leaving_cancels() {
 }
 
 #[tokio::test]
+async fn cursors_of_answers_that_nobody_reads_are_closed() {
+    let memory = memory().await;
+    let tail = || query(&memory, "tail", json!({ "every_ms": 60_000 }));
+    // Together more than the connector lets be open at a time.
+    for _ in 0..70 {
+        let mut asking: Vec<_> = (0..16).map(|_| Box::pin(tail())).collect();
+        for asked in &mut asking {
+            // Hands the request in, and never looks again.
+            let _ = tokio::time::timeout(Duration::ZERO, asked).await;
+        }
+        eventually("the answers", || memory.status().waiting == 0).await;
+    }
+    tail().await.expect("no cursor is left open");
+}
+
+#[tokio::test]
 async fn requests_beyond_the_limit_wait_their_turn() {
     let mut spec = spec("memory", json!({}));
     spec.limits.concurrent_requests = 2;

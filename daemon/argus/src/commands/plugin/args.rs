@@ -66,6 +66,9 @@ pub enum PluginCommand {
     Bench {
         /// A component or plugin folder whose check is measured too, with the settings of its first case.
         path: Option<PathBuf>,
+        /// The case whose settings are used, instead of the folder's first.
+        #[arg(long, value_name = "FILE")]
+        case: Option<PathBuf>,
         /// How many calls.
         #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         calls: u32,
@@ -90,6 +93,9 @@ pub enum PluginCommand {
         /// End after so many requests.
         #[arg(long)]
         count: Option<u64>,
+        /// End after so many seconds, whatever arrived.
+        #[arg(long)]
+        timeout_secs: Option<u64>,
     },
 }
 

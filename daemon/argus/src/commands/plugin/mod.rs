@@ -7,6 +7,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use argus_plugin_host::{CompilerCommand, PluginKind};
@@ -66,9 +67,18 @@ pub fn run(args: &PluginArgs) -> anyhow::Result<Outcome> {
                 Outcome::No
             })
         }
-        PluginCommand::Bench { path, calls, json } => measure(path.as_deref(), *calls, *json),
+        PluginCommand::Bench {
+            path,
+            case,
+            calls,
+            json,
+        } => measure(path.as_deref(), case.as_slice(), *calls, *json),
         PluginCommand::List { config, json } => list::run(config.as_deref(), *json),
-        PluginCommand::Receive { listen, count } => receive(*listen, *count),
+        PluginCommand::Receive {
+            listen,
+            count,
+            timeout_secs,
+        } => receive(*listen, *count, timeout_secs.map(Duration::from_secs)),
     }
 }
 
@@ -108,10 +118,20 @@ fn inspected(path: &Path) -> anyhow::Result<(PathBuf, Report)> {
     }
 }
 
+/// The folder `cases` of a plugin's folder; a component lies in that folder or in its `dist`.
+fn cases_folder(path: &Path) -> PathBuf {
+    let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let above = full.ancestors().skip(1).take(2);
+    path.is_file()
+        .then(|| above.map(|dir| dir.join("cases")))
+        .and_then(|mut folders| folders.find(|folder| folder.is_dir()))
+        .unwrap_or_else(|| path.join("cases"))
+}
+
 /// The cases that were asked for, else those of the plugin's folder, in the order of their names.
 fn cases(path: &Path, asked: &[PathBuf]) -> anyhow::Result<Vec<Case>> {
     let mut files = asked.to_vec();
-    let folder = path.join("cases");
+    let folder = cases_folder(path);
     if files.is_empty() && folder.is_dir() {
         for entry in fs::read_dir(&folder).with_context(|| format!("list {}", folder.display()))? {
             let file = entry?.path();
@@ -123,7 +143,7 @@ fn cases(path: &Path, asked: &[PathBuf]) -> anyhow::Result<Vec<Case>> {
     }
     if files.is_empty() && path.is_file() {
         bail!(
-            "{} alone does not say how it is configured: name its plugin's folder, which has cases/",
+            "{} alone does not say how it is configured: name its plugin's folder, which has cases/, or a --case",
             path.display()
         );
     }
@@ -196,20 +216,34 @@ fn tell(outcomes: &[CaseOutcome]) -> Outcome {
     }
 }
 
-fn measure(path: Option<&Path>, calls: u32, json: bool) -> anyhow::Result<Outcome> {
+fn measure(
+    path: Option<&Path>,
+    case: &[PathBuf],
+    calls: u32,
+    json: bool,
+) -> anyhow::Result<Outcome> {
     let calls = calls as usize;
     let shipped = crate::serve::plugins::shipped_plugins();
     let own = shipped
         .map(|dir| dir.join("bench.wasm"))
         .filter(|file| file.is_file());
-    let own =
-        own.context("bench.wasm is not among the shipped plugins: run `cargo xtask plugins`")?;
+    const MISSING: &str =
+        "bench.wasm is not among the shipped plugins (`cargo xtask plugins` builds it)";
     let bench = workbench()?;
-    let overhead = bench::overhead(&bench, &own, calls)?;
+    let overhead = match own {
+        Some(own) => Some(bench::overhead(&bench, &own, calls)?),
+        None if path.is_none() => bail!(MISSING),
+        None => {
+            output::note(format_args!(
+                "{MISSING}: the overhead beside a native call is left out"
+            ));
+            None
+        }
+    };
     let check = match path {
         None => None,
         Some(path) => {
-            let cases = cases(path, &[])?;
+            let cases = cases(path, case)?;
             let case =
                 typical(&cases).context("no case that ends well says how to configure it")?;
             Some(bench::check_of(&bench, &component(path)?, case, calls)?)
@@ -225,17 +259,23 @@ fn measure(path: Option<&Path>, calls: u32, json: bool) -> anyhow::Result<Outcom
             times.median_us, times.p99_us, times.calls
         ));
     };
-    line("fresh instance and trivial call", &overhead.trivial);
-    line("  the same function natively", &overhead.trivial_native);
-    line("fresh instance, 1 MB of f32 in and out", &overhead.bulk);
-    line("  the same function natively", &overhead.bulk_native);
+    if let Some(overhead) = &overhead {
+        line("fresh instance and trivial call", &overhead.trivial);
+        line("  the same function natively", &overhead.trivial_native);
+        line("fresh instance, 1 MB of f32 in and out", &overhead.bulk);
+        line("  the same function natively", &overhead.bulk_native);
+    }
     if let Some(check) = &check {
         line("fresh instance and check of your plugin", check);
     }
     Ok(Outcome::Done)
 }
 
-fn receive(listen: SocketAddr, count: Option<u64>) -> anyhow::Result<Outcome> {
+fn receive(
+    listen: SocketAddr,
+    count: Option<u64>,
+    patience: Option<Duration>,
+) -> anyhow::Result<Outcome> {
     let (arrived, requests) = mpsc::channel();
     let receiver = Receiver::start(listen, move |request| {
         // The other end lives as long as the listener.
@@ -247,11 +287,22 @@ fn receive(listen: SocketAddr, count: Option<u64>) -> anyhow::Result<Outcome> {
         "listening at http://{}/, Ctrl-C ends",
         receiver.address()
     ));
-    for (nth, request) in (1_u64..).zip(requests) {
+    let end = patience.and_then(|patience| Instant::now().checked_add(patience));
+    let mut arrived = 0;
+    while count.is_none_or(|count| arrived < count) {
+        let request = match end {
+            Some(end) => requests
+                .recv_timeout(end.saturating_duration_since(Instant::now()))
+                .ok(),
+            None => requests.recv().ok(),
+        };
+        let Some(request) = request else { break };
         output::line(request);
-        if count.is_some_and(|count| nth >= count) {
-            break;
-        }
+        arrived += 1;
+    }
+    if let Some(count) = count.filter(|count| arrived < *count) {
+        output::note(format_args!("{arrived} of {count} requests came"));
+        return Ok(Outcome::No);
     }
     Ok(Outcome::Done)
 }
