@@ -367,7 +367,7 @@ pub enum PluginReloadError {
 pub struct ConnectorReport {
     /// Its name in the configuration.
     pub name: String,
-    /// `open`, `stuck` (inside a call that should return at once) `failed` (not opened) or `disabled`.
+    /// `open`, `stuck` (inside a call that should return at once), `failed` (not opened) or `disabled`.
     pub state: String,
     /// Name and version that the library gives itself; null while it is not loaded.
     pub library: Option<String>,
