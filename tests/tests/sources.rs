@@ -184,9 +184,10 @@ fn sources_that_misbehave_are_told_apart() -> anyhow::Result<()> {
     for (name, _, fragment) in cases {
         let error = eventually("an error", Duration::from_secs(60), || {
             let source = source(&daemon, name)?;
-            source["last_error"]
-                .as_str()
-                .map(str::to_owned)
+            let error = source["last_error"].as_str().map(str::to_owned);
+            // On a busy machine it is polled before it is compiled.
+            error
+                .filter(|error| !error.contains("is not loaded"))
                 .context(source.to_string())
         })?;
         assert!(error.contains(fragment), "{name}: {error}");

@@ -86,8 +86,10 @@ impl HostCursor for CallState {
         let limit_bytes = self.loaded.limits.copied_bytes;
         // A page is over its bytes by at most one document; half is left for that one.
         let max_bytes = max_bytes.min(u32::try_from(limit_bytes / 2).unwrap_or(u32::MAX));
-        // The plugin said how long; nothing coming is no failure that it would have to tell.
-        let wait = Duration::from_millis(wait_ms.into()).min(self.remaining());
+        // Beyond the call's end, so that it is the call that ends a wait which outlasts it, and not an empty page that
+        // comes at the same moment.
+        let most = self.remaining() + Duration::from_secs(1);
+        let wait = Duration::from_millis(wait_ms.into()).min(most);
         let OpenCursor(cursor) = self.resources.get_mut(&handle)?;
         let page = match cursor.next(max_documents, max_bytes, wait).await {
             Ok(page) => page,

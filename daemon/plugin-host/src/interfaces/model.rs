@@ -31,6 +31,8 @@ pub struct Window {
 const MAX_OUTPUTS: usize = 256;
 /// Windows open at a time.
 const MAX_WINDOWS: usize = 16;
+/// Variants are made at once up to this: a fraction of a millisecond, edits included. More is left to another thread.
+const INLINE_BATCH_BYTES: usize = 1 << 20;
 /// Variants are made in memory before they are evaluated.
 const MAX_BATCH_BYTES: usize = 256 << 20;
 
@@ -133,11 +135,13 @@ impl HostWindow for CallState {
             values,
         };
         let (opened_, counted) = (opened.clone(), outputs.len());
-        // Making the variants of a large batch takes milliseconds.
-        let made = tokio::task::spawn_blocking(move || {
-            batch.apply(opened_.shape(), opened_.values(), opened_.typical())
-        });
-        let made = match made.await? {
+        let apply = move || batch.apply(opened_.shape(), opened_.values(), opened_.typical());
+        let made = if batch_bytes <= INLINE_BATCH_BYTES {
+            apply()
+        } else {
+            tokio::task::spawn_blocking(apply).await?
+        };
+        let made = match made {
             Ok(made) => made,
             Err(error) => return Ok(Err(reported(error.code, error.to_string()))),
         };
