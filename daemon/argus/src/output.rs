@@ -1,11 +1,7 @@
 //! What people see: logs on stderr (JSON when it is no terminal), progress bars, errors.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the terminal is this module's job"
-)]
+#![expect(clippy::print_stderr, reason = "the terminal is this module's job")]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
@@ -24,9 +20,9 @@ pub fn init_logging() {
     }
 }
 
-/// One line for people or programs on stdout.
+/// One line for people or programs on stdout. Who has stopped reading (`| head`) misses nothing.
 pub fn line(text: impl std::fmt::Display) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// One line for people on stderr, beside a JSON object on stdout.
