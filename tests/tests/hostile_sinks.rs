@@ -33,7 +33,11 @@ const SINKS: &[(&str, &str, Option<&str>)] = &[
     ("giant_return", "size = 20000000", Some("handed more than")),
     ("giant_request", "size = 12000000", Some("handed more than")),
     ("clock_flood", "", Some("computed for more than")),
-    ("http", "target = \"silent\"", Some("no complete answer within")),
+    (
+        "http",
+        "target = \"silent\"",
+        Some("no complete answer within"),
+    ),
     (
         "http_flood",
         "target = \"echo\"",
