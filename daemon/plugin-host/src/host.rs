@@ -50,8 +50,19 @@ impl std::fmt::Debug for PluginHost {
 
 /// Threads for files, state and what else waits for the disk.
 const BLOCKING_THREADS: usize = 4;
+/// Of plugins' threads; a compiler's process, which they start, takes ten more.
+const NICENESS: i32 = 10;
 /// Each uses all cores by itself.
 const COMPILATIONS: usize = 1;
+
+/// Lowers the calling thread's priority below that of what people wait for: on a machine whose processors plugins keep
+/// busy, a request or a forecast gets its turn at once.
+fn step_back() {
+    // Linux has a niceness for each thread.
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "plugins run at normal priority");
+    }
+}
 
 impl PluginHost {
     /// Starts the engine and the plugins' threads.
@@ -82,6 +93,7 @@ impl PluginHost {
             .worker_threads(config.worker_threads.max(1))
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name("argus-plugin")
+            .on_thread_start(step_back)
             .enable_all()
             .build()
             .map_err(HostError::Threads)?;

@@ -120,9 +120,12 @@ impl HostCursor for CallState {
 /// An error as the plugin sees it. It names the connector and holds no secret: connectors never see placeholders, and
 /// scrub what their drivers say.
 fn told(error: &ConnectorError) -> Error {
+    let (code, text) = (error.code(), error.to_string());
+    // The code has a place of its own, and whoever shows the error shows it.
+    let message = text.strip_suffix(&format!(" ({code})"));
     Error {
-        code: error.code().to_owned(),
-        message: readable(&error.to_string(), MAX_TEXT_CHARS),
+        code: code.to_owned(),
+        message: readable(message.unwrap_or(&text), MAX_TEXT_CHARS),
         retryable: error.retryable(),
     }
 }

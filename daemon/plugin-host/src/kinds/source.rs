@@ -3,6 +3,7 @@
 use wasmtime::Store;
 
 use super::{Exports, Outcome, Task, not_this_kind};
+use crate::bindings::argus::plugin::types::Pair;
 use crate::call::CallState;
 use crate::errors::PluginError;
 use crate::plugin::Plugin;
@@ -34,9 +35,21 @@ impl Plugin {
         checkpoint: Option<Vec<u8>>,
         max_records: u32,
     ) -> Result<SourceBatch, PluginError> {
+        self.poll_with(checkpoint, max_records, []).await
+    }
+
+    /// Like [`poll`](Self::poll), with options as the WIT interface `ingress` lists them.
+    pub async fn poll_with(
+        &self,
+        checkpoint: Option<Vec<u8>>,
+        max_records: u32,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<SourceBatch, PluginError> {
+        let options = options.into_iter();
         self.call(Poll {
             checkpoint,
             max_records,
+            options: options.map(|(name, value)| Pair { name, value }).collect(),
         })
         .await
     }
@@ -45,6 +58,7 @@ impl Plugin {
 struct Poll {
     checkpoint: Option<Vec<u8>>,
     max_records: u32,
+    options: Vec<Pair>,
 }
 
 impl Task for Poll {
@@ -61,7 +75,12 @@ impl Task for Poll {
         let instance = plugin.instantiate_async(&mut *store).await?;
         let batch = instance
             .argus_plugin_ingress()
-            .call_poll(store, self.checkpoint.as_deref(), self.max_records, &[])
+            .call_poll(
+                store,
+                self.checkpoint.as_deref(),
+                self.max_records,
+                &self.options,
+            )
             .await?;
         Ok(batch.and_then(|batch| {
             if batch.checkpoint.len() > MAX_CHECKPOINT_BYTES {
