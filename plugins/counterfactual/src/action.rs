@@ -296,5 +296,5 @@ impl Changes<'_> {
 
 /// To three decimals: what is told is exactly what the model was given.
 fn tidy(value: f32) -> f32 {
-    (f64::from(value) * 1000.0).round() as f32 / 1000.0
+    ((f64::from(value) * 1000.0).round() / 1000.0) as f32
 }

@@ -183,9 +183,12 @@ fn summary(best: &[Tried], nothing: &Tried, under: f32) -> String {
             one.risk
         ),
         Some(one) if one.risk < under => {
-            let safe = best.iter().filter(|one| one.risk < under).count();
+            let safe = match best.iter().filter(|one| one.risk < under).count() {
+                1 => "1 change brings".to_owned(),
+                many => format!("{many} changes bring"),
+            };
             format!(
-                "{safe} changes bring the risk of {now:.1} under {under:.0}; most effective: {} ({:.1})",
+                "{safe} the risk of {now:.1} under {under:.0}; most effective: {} ({:.1})",
                 scenario(one),
                 one.risk
             )

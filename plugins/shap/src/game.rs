@@ -10,6 +10,9 @@ use argus_plugin::model::{EVERY_METRIC, Edit, Window};
 /// A set of players, one bit each: set where the subject's own values are there.
 pub type Coalition = u32;
 
+/// So many players have a coalition each.
+pub const MOST_PLAYERS: usize = 31;
+
 /// A part of the window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Player {
@@ -31,7 +34,7 @@ pub struct Game<'a> {
 }
 
 impl<'a> Game<'a> {
-    /// A game of at most 31 players that was not played yet.
+    /// A game of at most [`MOST_PLAYERS`] that was not played yet.
     pub fn new(window: &'a Window, target: &'a Target, players: Vec<Player>) -> Self {
         Self {
             window,

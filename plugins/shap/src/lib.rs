@@ -67,6 +67,14 @@ impl Explainer for Shap {
             "segment" => game::segments(shape.context_steps, shape.step_secs),
             _ => game::metrics(&window)?,
         };
+        if players.len() > game::MOST_PLAYERS {
+            let message = format!(
+                "{} metrics differ from typical, at most {} can be told apart",
+                players.len(),
+                game::MOST_PLAYERS
+            );
+            return Err(Error::new("too_many_metrics", message));
+        }
         let mut game = Game::new(&window, &target, players);
         let (nobody, everybody) = (0, game.everybody());
         game.play(&[nobody, everybody])?;
@@ -80,7 +88,7 @@ impl Explainer for Shap {
             _ => players < 2 || (pairs.is_none() && 1u64 << players <= u64::from(affordable)),
         };
         let (values, standard_errors, how) = if exact {
-            let values = exact::shapley(&mut game)?;
+            let values = exact::shapley(&mut game).map_err(too_much)?;
             let errors = vec![0.0; values.len()];
             (values, errors, report::How::Exact)
         } else {
@@ -91,7 +99,11 @@ impl Explainer for Shap {
                 pairs,
                 precision: self.config.precision * whole,
             };
-            let found = sampling::shapley(&mut game, &plan)?;
+            let found = sampling::shapley(&mut game, &plan);
+            let found = match pairs {
+                Some(_) => found.map_err(too_much)?,
+                None => found?,
+            };
             let how = report::How::Sampled {
                 permutations: found.permutations,
                 stopped: found.stopped,
@@ -114,6 +126,14 @@ impl Explainer for Shap {
             by,
         };
         report::explanation(&window, subject, &target, found, self.config.drivers)
+    }
+}
+
+/// What was asked for takes more runs of the model than a call has: that is for the asker to change.
+fn too_much(error: Error) -> Error {
+    match error.code.as_str() {
+        "budget_exhausted" => Error::new("invalid_option", error.message),
+        _ => error,
     }
 }
 

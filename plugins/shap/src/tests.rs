@@ -261,6 +261,30 @@ fn what_cannot_be_explained_is_refused() {
 }
 
 #[test]
+fn more_than_a_call_may_run_is_the_askers_mistake() {
+    let plugin: Shap = testing::explainer(json!({})).expect("settings");
+    let refused = |host: &Host, name: &str, value: &str| {
+        let subject = Subject {
+            entity: "web-1".into(),
+            profile: String::new(),
+            target: "risk".into(),
+            step: 0,
+            options: vec![argus_plugin::Pair {
+                name: name.into(),
+                value: value.into(),
+            }],
+        };
+        plugin.explain(host, &subject).expect_err("refused").code
+    };
+    let sum = |v: &[f32]| v.iter().sum();
+    let short = || host(14, sum).evaluations(1000);
+    assert_eq!(refused(&short(), "method", "exact"), "invalid_option");
+    assert_eq!(refused(&short(), "samples", "500"), "invalid_option");
+    let wide = host(32, sum);
+    assert_eq!(refused(&wide, "method", "auto"), "too_many_metrics");
+}
+
+#[test]
 fn the_schema_describes_the_settings() {
     testing::check_config_schema::<Config>(include_str!("../config.schema.json"));
 }
