@@ -2,7 +2,8 @@
 
 use argus_plugin::connector::Cursor;
 use argus_plugin::{Error, Host};
-use serde_json::Value;
+
+use crate::fields::{Fields, Found};
 
 /// Documents with a time each, at a connector.
 pub trait Collection {
@@ -18,7 +19,7 @@ pub trait Collection {
         &self,
         host: &Host,
         span: &Span<'_>,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error>;
 
     /// How many documents there are in each slice of `[from_ms, until_ms)`: `(n, count)` for the slice
@@ -63,17 +64,17 @@ pub struct Span<'a> {
 }
 
 /// A document as it comes from a database.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Document {
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
     /// Names it uniquely and for ever; shown to people.
-    pub id: String,
+    pub id: &'a str,
     /// Its time, in milliseconds since the epoch.
     pub time_ms: i64,
     /// Where the database orders documents of one time the same way for ever: what it orders them by, for
     /// [`Span::after`]. All documents of a collection have one, or none has.
-    pub tie: Option<String>,
-    /// What it holds.
-    pub body: Value,
+    pub tie: Option<&'a str>,
+    /// What it holds at the mapping's [`paths`](crate::Mapping::paths), by their places there.
+    pub body: &'a Found<'a>,
 }
 
 /// Documents without a time.
@@ -93,16 +94,17 @@ const PAGE_DOCUMENTS: u32 = 1000;
 const PAGE_BYTES: u32 = 2 << 20;
 
 impl Paging {
-    /// Gives every line of the answer to `take`, until that wants no more, the answer ends (true) or the span's time is
-    /// up (false).
+    /// Reads these fields of every line of the answer and gives them to `take`, until that wants no more, the answer ends
+    /// (true) or the span's time is up (false).
     ///
     /// # Errors
-    /// The connector's; `timed_out` if the time is up before anything came.
-    pub fn lines(
+    /// The connector's; `timed_out` if the time is up before anything came; `bad_json` for a line that is none.
+    pub fn documents(
         host: &Host,
         span: &Span<'_>,
         cursor: &Cursor,
-        mut take: impl FnMut(&[u8]) -> Result<bool, Error>,
+        fields: &Fields,
+        mut take: impl FnMut(&Found<'_>) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
         let budget_ms = u64::from(span.poll_secs) * 1000;
         let mut came = false;
@@ -115,10 +117,14 @@ impl Paging {
             // However late it is, what the connector has at hand is worth taking.
             let wait_ms = u32::try_from(left_ms.max(1)).unwrap_or(u32::MAX);
             let page = cursor.next(PAGE_DOCUMENTS, PAGE_BYTES, wait_ms)?;
-            let lines = page.documents.split(|&byte| byte == b'\n');
-            for line in lines.filter(|line| !line.is_empty()) {
+            let text = std::str::from_utf8(&page.documents).map_err(|error| {
+                Error::new("bad_json", format!("an answer is no text: {error}"))
+            })?;
+            let mut found = Found::default();
+            for line in text.split('\n').filter(|line| !line.is_empty()) {
                 came = true;
-                if !take(line)? {
+                fields.read(line, &mut found)?;
+                if !take(&found)? {
                     return Ok(false);
                 }
             }

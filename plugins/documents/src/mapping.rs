@@ -6,8 +6,10 @@ use argus_plugin::Error;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::fields::Found;
+use crate::layouts;
 use crate::unit::Unit;
-use crate::{layouts, value};
+use crate::value::Raw;
 
 /// `[plugins.NAME.config.mapping]`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -83,12 +85,13 @@ pub enum Merge {
     Sum,
 }
 
-/// A mapping that is ready to use.
+/// A mapping that is ready to use. It knows paths by their places in [`paths`](Self::paths).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
-    server: Vec<String>,
+    paths: Vec<String>,
+    server: Vec<usize>,
     /// Names and paths of the fields that are no metrics.
-    fields: Vec<(&'static str, Vec<String>)>,
+    fields: Vec<(&'static str, Vec<usize>)>,
     constants: BTreeMap<String, Value>,
     rules: Vec<Ready>,
     /// Names of metrics.
@@ -97,12 +100,25 @@ pub struct Mapping {
     pub parts: bool,
 }
 
-/// A rule, what its values are multiplied with, and which metric it is for.
+/// A rule that is ready to use.
 #[derive(Debug, Clone, PartialEq)]
 struct Ready {
-    rule: Rule,
-    factor: f64,
+    /// Its place in [`Mapping::metrics`].
     metric: usize,
+    path: usize,
+    plus: Vec<usize>,
+    divide_by: Option<usize>,
+    only: Option<ReadyCondition>,
+    unless: Option<ReadyCondition>,
+    /// What values are multiplied with.
+    factor: f64,
+    merge: Merge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct ReadyCondition {
+    path: usize,
+    is: Vec<String>,
 }
 
 /// What a document holds for a record.
@@ -112,8 +128,8 @@ pub struct Mapped {
     pub server: String,
     /// Metrics in the order of the rules, each as its place in [`Mapping::metrics`].
     pub metrics: Vec<(usize, f64, Merge)>,
-    /// Status, profile and cores, as the document has them.
-    pub fields: Vec<(&'static str, Value)>,
+    /// Status, profile and cores, each with its JSON, as the document has it.
+    pub fields: Vec<(&'static str, Box<str>)>,
 }
 
 impl Mapping {
@@ -134,8 +150,27 @@ impl Mapping {
                 "server: is missing, and there is no layout that says it".into(),
             ));
         }
-        let (mut rules, mut metrics) = (Vec::new(), Vec::new());
-        for rule in config.metrics.into_iter().chain(base.metrics) {
+        let fields = [
+            ("status", either(config.status, base.status)),
+            ("profile", either(config.profile, base.profile)),
+            ("cores", either(config.cores, base.cores)),
+        ];
+        let all: Vec<Rule> = config.metrics.into_iter().chain(base.metrics).collect();
+        if all.is_empty() {
+            return Err(invalid(
+                "metrics: are missing, and there is no layout that says them".into(),
+            ));
+        }
+        let of_fields = fields.iter().flat_map(|(_, paths)| paths);
+        let of_rules = all.iter().flat_map(Rule::paths);
+        let paths = server.iter().chain(of_fields).chain(of_rules);
+        let mut paths: Vec<String> = paths.cloned().collect();
+        paths.sort_unstable();
+        paths.dedup();
+        let place = |path: &String| paths.binary_search(path).unwrap_or(usize::MAX);
+        let places = |of: &[String]| of.iter().map(place).collect();
+        let (mut rules, mut metrics) = (Vec::new(), Vec::<String>::new());
+        for rule in all {
             let factor = match rule.unit {
                 None => 1.0,
                 Some(unit) => unit.factor_to(&rule.metric).ok_or_else(|| {
@@ -143,52 +178,43 @@ impl Mapping {
                     invalid(format!("metrics: `{metric}` is not measured in {unit:?}"))
                 })?,
             };
+            let condition = |condition: Condition| ReadyCondition {
+                path: place(&condition.path),
+                is: condition.is,
+            };
             let known = metrics.iter().position(|name| *name == rule.metric);
-            let metric = known.unwrap_or_else(|| {
-                metrics.push(rule.metric.clone());
-                metrics.len() - 1
-            });
             rules.push(Ready {
-                rule,
+                metric: known.unwrap_or(metrics.len()),
+                path: place(&rule.path),
+                plus: places(&rule.plus),
+                divide_by: rule.divide_by.as_ref().map(place),
+                only: rule.only.map(condition),
+                unless: rule.unless.map(condition),
                 factor,
-                metric,
+                merge: rule.merge,
             });
-        }
-        if rules.is_empty() {
-            return Err(invalid(
-                "metrics: are missing, and there is no layout that says them".into(),
-            ));
+            if known.is_none() {
+                metrics.push(rule.metric);
+            }
         }
         Ok(Self {
-            server,
-            fields: vec![
-                ("status", either(config.status, base.status)),
-                ("profile", either(config.profile, base.profile)),
-                ("cores", either(config.cores, base.cores)),
-            ],
+            server: places(&server),
+            fields: fields
+                .iter()
+                .map(|(name, paths)| (*name, places(paths)))
+                .collect(),
             constants: config.constants,
             rules,
             metrics,
             parts: config.parts.or(base.parts).unwrap_or(false),
+            paths,
         })
     }
 
-    /// Every path that is looked at, for databases that send only what is asked for.
-    pub fn paths(&self) -> Vec<&str> {
-        let of_rules = self.rules.iter().flat_map(|Ready { rule, .. }| {
-            let one = std::iter::once(&rule.path);
-            let conditions = rule.only.iter().chain(&rule.unless);
-            let conditions = conditions.map(|condition| &condition.path);
-            one.chain(&rule.plus)
-                .chain(&rule.divide_by)
-                .chain(conditions)
-        });
-        let of_fields = self.fields.iter().flat_map(|(_, paths)| paths);
-        let all = self.server.iter().chain(of_fields).chain(of_rules);
-        let mut paths: Vec<&str> = all.map(String::as_str).collect();
-        paths.sort_unstable();
-        paths.dedup();
-        paths
+    /// Every path that is looked at: what a database need send, and the first of the paths that [`apply`](Self::apply)
+    /// wants read.
+    pub fn paths(&self) -> &[String] {
+        &self.paths
     }
 
     /// Fields that every record gets unless its document says otherwise.
@@ -201,27 +227,29 @@ impl Mapping {
         &self.metrics
     }
 
-    /// Reads a document; none where it holds nothing of interest.
+    /// What a document holds, whose values at [`paths`](Self::paths) were found; none where that is nothing of interest.
     ///
     /// # Errors
     /// What is wrong with it, to follow "document `ID` ".
-    pub fn apply(&self, document: &Value) -> Result<Option<Mapped>, String> {
+    pub fn apply(&self, found: &Found<'_>) -> Result<Option<Mapped>, String> {
         let mut metrics: Vec<(usize, f64, Merge)> = Vec::new();
-        for ready in &self.rules {
-            let Ready {
-                rule,
-                factor,
-                metric,
-            } = ready;
-            let is_known = metrics.iter().any(|(known, ..)| known == metric);
-            if !is_known && let Some(value) = rule.value(document)? {
-                metrics.push((*metric, value * factor, rule.merge));
+        for rule in &self.rules {
+            // Most rules of a layout are for other documents.
+            let Some(raw) = found.at(rule.path) else {
+                continue;
+            };
+            let is_known = metrics.iter().any(|(known, ..)| *known == rule.metric);
+            if !is_known && let Some(value) = self.value(rule, raw, found)? {
+                if metrics.is_empty() {
+                    metrics.reserve(self.metrics.len().min(16));
+                }
+                metrics.push((rule.metric, value * rule.factor, rule.merge));
             }
         }
         let mut fields = Vec::new();
         for (name, paths) in &self.fields {
-            let found = paths.iter().find_map(|path| value::at(document, path));
-            fields.extend(found.map(|found| (*name, found.clone())));
+            let first = paths.iter().find_map(|path| found.at(*path));
+            fields.extend(first.map(|raw| (*name, raw.json().into())));
         }
         // A document of something else, and not a server's whose name is missing.
         let has_status = fields.iter().any(|(name, _)| *name == "status");
@@ -229,26 +257,61 @@ impl Mapping {
             return Ok(None);
         }
         Ok(Some(Mapped {
-            server: self.server(document)?,
+            server: self.server(found)?,
             metrics,
             fields,
         }))
     }
 
-    fn server(&self, document: &Value) -> Result<String, String> {
-        for path in &self.server {
-            if let Some(found) = value::at(document, path) {
-                let name = value::text(found).ok_or_else(|| needs(path, found, "text"))?;
-                return Ok(name.to_owned());
+    fn server(&self, found: &Found<'_>) -> Result<String, String> {
+        for &path in &self.server {
+            if let Some(raw) = found.at(path) {
+                let name = raw.text().ok_or_else(|| self.needs(path, raw, "text"))?;
+                return Ok(name.into_owned());
             }
         }
         match self.constants.get("server_name").and_then(Value::as_str) {
             Some(constant) => Ok(constant.to_owned()),
-            None => Err(format!(
-                "names no server: it has no `{}`",
-                self.server.join("`, no `")
-            )),
+            None => {
+                let paths: Vec<_> = self.server.iter().map(|path| &*self.paths[*path]).collect();
+                Err(format!(
+                    "names no server: it has no `{}`",
+                    paths.join("`, no `")
+                ))
+            }
         }
+    }
+
+    /// The value in its own unit, if the document has it; `raw` is what lies at the rule's path.
+    fn value(&self, rule: &Ready, raw: Raw<'_>, found: &Found<'_>) -> Result<Option<f64>, String> {
+        let is_for = rule.only.as_ref().is_none_or(|only| only.holds_for(found));
+        let unless = rule.unless.as_ref();
+        if !is_for || unless.is_some_and(|unless| unless.holds_for(found)) {
+            return Ok(None);
+        }
+        let number = |path: usize, raw: Raw<'_>| {
+            let number = raw.number();
+            number.ok_or_else(|| self.needs(path, raw, "a number"))
+        };
+        let mut value = number(rule.path, raw)?;
+        for &path in &rule.plus {
+            if let Some(raw) = found.at(path) {
+                value += number(path, raw)?;
+            }
+        }
+        let Some(path) = rule.divide_by else {
+            return Ok(Some(value));
+        };
+        let Some(raw) = found.at(path) else {
+            return Ok(None);
+        };
+        let divisor = number(path, raw)?;
+        Ok((divisor != 0.0).then(|| value / divisor))
+    }
+
+    fn needs(&self, path: usize, found: Raw<'_>, what: &str) -> String {
+        let (found, path) = (found.shown(), &self.paths[path]);
+        format!("has {found} at `{path}`, where {what} is needed")
     }
 }
 
@@ -256,52 +319,20 @@ fn either(own: Vec<String>, base: Vec<String>) -> Vec<String> {
     if own.is_empty() { base } else { own }
 }
 
-fn needs(path: &str, found: &Value, what: &str) -> String {
-    format!(
-        "has {} at `{path}`, where {what} is needed",
-        value::shown(found)
-    )
-}
-
 impl Rule {
-    /// The value in its own unit, if the document has it.
-    fn value(&self, document: &Value) -> Result<Option<f64>, String> {
-        let number = |path: &str| -> Result<Option<f64>, String> {
-            let Some(found) = value::at(document, path) else {
-                return Ok(None);
-            };
-            let number = value::number(found).ok_or_else(|| needs(path, found, "a number"))?;
-            Ok(Some(number))
-        };
-        let is_for = self
-            .only
-            .as_ref()
-            .is_none_or(|only| only.holds_for(document));
-        if !is_for
-            || self
-                .unless
-                .as_ref()
-                .is_some_and(|unless| unless.holds_for(document))
-        {
-            return Ok(None);
-        }
-        let Some(mut value) = number(&self.path)? else {
-            return Ok(None);
-        };
-        for path in &self.plus {
-            value += number(path)?.unwrap_or(0.0);
-        }
-        let Some(divisor) = &self.divide_by else {
-            return Ok(Some(value));
-        };
-        let divisor = number(divisor)?.filter(|divisor| *divisor != 0.0);
-        Ok(divisor.map(|divisor| value / divisor))
+    fn paths(&self) -> impl Iterator<Item = &String> {
+        let conditions = self.only.iter().chain(&self.unless);
+        let conditions = conditions.map(|condition| &condition.path);
+        let one = std::iter::once(&self.path);
+        one.chain(&self.plus)
+            .chain(&self.divide_by)
+            .chain(conditions)
     }
 }
 
-impl Condition {
-    fn holds_for(&self, document: &Value) -> bool {
-        let found = value::at(document, &self.path).and_then(value::text);
-        found.is_some_and(|found| self.is.iter().any(|is| is == found))
+impl ReadyCondition {
+    fn holds_for(&self, found: &Found<'_>) -> bool {
+        let text = found.at(self.path).and_then(Raw::text);
+        text.is_some_and(|text| self.is.iter().any(|is| *is == text))
     }
 }

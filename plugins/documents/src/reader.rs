@@ -60,13 +60,17 @@ impl Reader {
         checkpoint: Option<&[u8]>,
         options: &Options,
     ) -> Result<Batch, Error> {
+        let told_apart = options.get("told-apart-secs");
+        let told_apart = told_apart.and_then(|secs| secs.parse().ok());
+        let lateness_ms = i64::from(self.config.lateness_secs(told_apart)?) * 1000;
         let mut poll = Poll {
             reader: self,
             host,
             collection,
             began_ns: host.monotonic_ns(),
             limit: options.max_records.clamp(1, MAX_DOCUMENTS),
-            checkpoint: self.checkpoint(host, checkpoint)?,
+            lateness_ms,
+            checkpoint: self.checkpoint(host, checkpoint, lateness_ms)?,
             faults: Vec::new(),
         };
         let is_due = poll.checkpoint.rereads.is_empty() && poll.looks_back();
@@ -80,8 +84,13 @@ impl Reader {
         poll.batch(read)
     }
 
-    fn checkpoint(&self, host: &Host, bytes: Option<&[u8]>) -> Result<Checkpoint, Error> {
-        let slice_ms = (self.lateness_ms() / SLICES).max(1000);
+    fn checkpoint(
+        &self,
+        host: &Host,
+        bytes: Option<&[u8]>,
+        lateness_ms: i64,
+    ) -> Result<Checkpoint, Error> {
+        let slice_ms = (lateness_ms / SLICES).max(1000);
         let Some(bytes) = bytes else {
             return Ok(Checkpoint::new(self.start.ms(host.now_ms()), slice_ms));
         };
@@ -96,10 +105,6 @@ impl Reader {
         }
         Ok(checkpoint)
     }
-
-    fn lateness_ms(&self) -> i64 {
-        i64::from(self.config.lateness_secs) * 1000
-    }
 }
 
 struct Poll<'a> {
@@ -108,6 +113,7 @@ struct Poll<'a> {
     collection: &'a dyn Collection,
     began_ns: u64,
     limit: u32,
+    lateness_ms: i64,
     checkpoint: Checkpoint,
     faults: Vec<Fault>,
 }
@@ -124,7 +130,7 @@ impl Poll<'_> {
     /// Whether it is time to look for documents that came late: when there is nothing else to do and, while catching up,
     /// before too much lies behind.
     fn looks_back(&self) -> bool {
-        let lateness_ms = self.reader.lateness_ms();
+        let lateness_ms = self.lateness_ms;
         let behind_ms = self.checkpoint.forward.time_ms - self.checkpoint.checked_ms;
         lateness_ms > 0 && (self.checkpoint.caught_up || behind_ms > 2 * lateness_ms)
     }
@@ -154,7 +160,7 @@ impl Poll<'_> {
             checkpoint.rereads.sort_unstable();
             checkpoint.rereads.dedup();
         }
-        let lateness_ms = self.reader.lateness_ms();
+        let lateness_ms = self.lateness_ms;
         let final_ms = checkpoint.forward.time_ms - lateness_ms;
         let final_ms = final_ms - final_ms.rem_euclid(checkpoint.slice_ms);
         checkpoint.checked_ms = checkpoint.checked_ms.max(final_ms);
@@ -201,18 +207,18 @@ impl Poll<'_> {
             && self.checkpoint.slices.is_empty()
         {
             // Nothing was read before; from here on there is something to compare with.
-            let from_ms = first.time_ms - self.reader.lateness_ms();
+            let from_ms = first.time_ms - self.lateness_ms;
             let slice_ms = self.checkpoint.slice_ms;
             let from_ms = from_ms - from_ms.rem_euclid(slice_ms);
             self.checkpoint.checked_ms = self.checkpoint.checked_ms.max(from_ms);
         }
         // Looking back may have been here already, where it saw the newest time too.
-        records.retain(|read| {
+        records.retain_mut(|read| {
             let is_known = read.time_ms == position.time_ms
                 && self.checkpoint.knows(read.time_ms, read.identity);
             let forward = &mut self.checkpoint.forward;
-            forward.advance(read.time_ms, read.identity, read.tie.clone());
-            if !is_known && self.reader.config.lateness_secs > 0 {
+            forward.advance(read.time_ms, read.identity, read.tie.take());
+            if !is_known && self.lateness_ms > 0 {
                 self.checkpoint.note(read.time_ms, read.identity);
             }
             !is_known
@@ -233,10 +239,10 @@ impl Poll<'_> {
             count: 0,
         });
         let (mut records, is_all) = self.read(&reread.position.clone(), until_ms, false)?;
-        for read in &records {
+        for read in &mut records {
             reread
                 .position
-                .advance(read.time_ms, read.identity, read.tie.clone());
+                .advance(read.time_ms, read.identity, read.tie.take());
         }
         reread.count += records.len() as u64;
         let fresh = || Seen::Documents(Vec::new());
@@ -284,15 +290,15 @@ impl Poll<'_> {
         };
         let (limit, mapping) = (self.limit as usize, &self.reader.mapping);
         let kept = self.checkpoint.identities();
-        let far_ms = self.checkpoint.checked_ms + 3 * self.reader.lateness_ms();
-        let mut take = |document: Document| {
+        let far_ms = self.checkpoint.checked_ms + 3 * self.lateness_ms;
+        let mut take = |document: Document<'_>| {
             let Document {
                 id,
                 time_ms,
                 tie,
                 body,
             } = document;
-            let identity = identity(&id);
+            let identity = identity(id);
             if position.has_read(time_ms, identity) {
                 return true;
             }
@@ -301,13 +307,14 @@ impl Poll<'_> {
             if records.len() >= limit || (is_far && !records.is_empty()) {
                 return false;
             }
-            let mapped = mapping
-                .apply(&body)
-                .map_err(|what| Fault { document: id, what });
+            let mapped = mapping.apply(body).map_err(|what| Fault {
+                document: id.to_owned(),
+                what,
+            });
             records.push(Read {
                 time_ms,
                 identity,
-                tie,
+                tie: tie.map(str::to_owned),
                 mapped,
             });
             true
@@ -373,7 +380,7 @@ impl Poll<'_> {
         fault::tell(self.host, &self.collection.name(), &self.faults);
         self.checkpoint.prune();
         let mut batch = Batch::new(self.checkpoint.encode()?);
-        records.write(&mut batch)?;
+        records.write(&mut batch.items)?;
         batch.skipped = u32::try_from(self.faults.len()).unwrap_or(u32::MAX);
         batch.more = !self.checkpoint.rereads.is_empty() || !self.checkpoint.caught_up;
         Ok(batch)

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 
 use argus_plugin::Error;
-use argus_plugin::source::Batch;
 use argus_plugin::time::rfc3339;
-use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::mapping::{Mapped, Mapping, Merge};
 
@@ -44,15 +42,64 @@ impl<'a> Records<'a> {
         self.all.push(Record { time_ms, mapped });
     }
 
-    pub(crate) fn write(&self, batch: &mut Batch) -> Result<(), Error> {
-        let mut records = self.all.iter();
-        records.try_for_each(|record| {
-            batch.push(&Shown {
-                record,
-                mapping: self.mapping,
+    /// Writes the records as `POST /feed` takes them, one a line.
+    pub(crate) fn write(&self, items: &mut Vec<u8>) -> Result<(), Error> {
+        let names = self.mapping.metrics();
+        let keys: Vec<Vec<u8>> = names
+            .iter()
+            .map(|name| key(name))
+            .collect::<Result<_, _>>()?;
+        let constants = self.mapping.constants().iter();
+        let constants = constants.filter(|(name, _)| *name != "server_name");
+        let constants: Vec<(&str, Vec<u8>)> = constants
+            .map(|(name, value)| {
+                let mut text = key(name)?;
+                serde_json::to_writer(&mut text, value)?;
+                Ok((name.as_str(), text))
             })
-        })
+            .collect::<Result<_, Error>>()?;
+        items.reserve(self.all.len() * TYPICAL_BYTES);
+        for Record { time_ms, mapped } in &self.all {
+            items.extend_from_slice(b"{\"server_name\":");
+            serde_json::to_writer(&mut *items, &mapped.server)?;
+            items.extend_from_slice(b",\"timestamp\":");
+            if *time_ms >= FIRST_MILLISECONDS {
+                serde_json::to_writer(&mut *items, time_ms)?;
+            } else {
+                serde_json::to_writer(&mut *items, &rfc3339(*time_ms))?;
+            }
+            for (metric, value, _) in &mapped.metrics {
+                items.extend_from_slice(&keys[*metric]);
+                serde_json::to_writer(&mut *items, value)?;
+            }
+            for (name, json) in &mapped.fields {
+                items.extend_from_slice(&key(name)?);
+                items.extend_from_slice(json.as_bytes());
+            }
+            for (name, text) in &constants {
+                let is_field = mapped.fields.iter().any(|(known, _)| known == name);
+                let mut metrics = mapped.metrics.iter();
+                if !is_field && !metrics.any(|(known, ..)| names[*known] == *name) {
+                    items.extend_from_slice(text);
+                }
+            }
+            items.extend_from_slice(b"}\n");
+        }
+        Ok(())
     }
+}
+
+/// Numbers below are taken for seconds.
+const FIRST_MILLISECONDS: i64 = 100_000_000_000;
+/// Of a record with all metrics.
+const TYPICAL_BYTES: usize = 320;
+
+/// A name behind other members of an object.
+fn key(name: &str) -> Result<Vec<u8>, Error> {
+    let mut text = vec![b','];
+    serde_json::to_writer(&mut text, name)?;
+    text.push(b':');
+    Ok(text)
 }
 
 impl Record {
@@ -74,45 +121,5 @@ impl Record {
                 fields.push((name, value));
             }
         }
-    }
-}
-
-/// A record as `POST /feed` takes it.
-struct Shown<'a> {
-    record: &'a Record,
-    mapping: &'a Mapping,
-}
-
-impl Serialize for Shown<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// Numbers below are taken for seconds.
-        const FIRST_MILLISECONDS: i64 = 100_000_000_000;
-        let Record { time_ms, mapped } = self.record;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("server_name", &mapped.server)?;
-        if *time_ms >= FIRST_MILLISECONDS {
-            map.serialize_entry("timestamp", time_ms)?;
-        } else {
-            map.serialize_entry("timestamp", &rfc3339(*time_ms))?;
-        }
-        let names = self.mapping.metrics();
-        for (metric, value, _) in &mapped.metrics {
-            map.serialize_entry(&names[*metric], value)?;
-        }
-        for (name, value) in &mapped.fields {
-            map.serialize_entry(name, value)?;
-        }
-        for (name, value) in self.mapping.constants() {
-            let is_said = name == "server_name"
-                || mapped
-                    .metrics
-                    .iter()
-                    .any(|(known, ..)| names[*known] == *name)
-                || mapped.fields.iter().any(|(known, _)| known == name);
-            if !is_said {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        map.end()
     }
 }

@@ -1,30 +1,67 @@
 //! Reading values out of documents: JSON, and the JSON that MongoDB's extended form is.
 
+use std::borrow::Cow;
+
 use argus_plugin::time::parse_rfc3339;
 use serde_json::Value;
 
 /// Longest text that a message repeats.
 const SHOWN_CHARS: usize = 60;
+/// The last millisecond of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
 
-/// The value at a path of names with dots between them. Documents may nest (`{"host": {"name": …}}`) or hold dotted
-/// names (`{"host.name": …}`), also in part; a list of one is its element, as search engines see it. Null is nothing.
-pub fn at<'a>(document: &'a Value, path: &str) -> Option<&'a Value> {
-    let found = match document {
-        // Most paths that a document does not have are single names; this is asked of every rule.
-        Value::Object(fields) => fields.get(path).or_else(|| {
-            let dots = path.bytes().enumerate().filter(|(_, byte)| *byte == b'.');
-            dots.map(|(dot, _)| dot).find_map(|dot| {
-                let inner = fields.get(&path[..dot])?;
-                at(inner, &path[dot + 1..])
-            })
-        })?,
-        Value::Array(one) if one.len() == 1 => return at(&one[0], path),
-        _ => return None,
-    };
-    match found {
-        Value::Null => None,
-        Value::Array(one) if one.len() == 1 && !one[0].is_null() => Some(&one[0]),
-        found => Some(found),
+/// A value as a document's text has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    pub(crate) fn new(json: &'a str) -> Self {
+        Self(json)
+    }
+
+    /// Its JSON.
+    pub fn json(self) -> &'a str {
+        self.0
+    }
+
+    /// See [`number`].
+    pub fn number(self) -> Option<f64> {
+        if self
+            .0
+            .starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        {
+            let number: f64 = self.0.parse().ok()?;
+            return number.is_finite().then_some(number);
+        }
+        number(&self.value()?)
+    }
+
+    /// Text, as it is.
+    pub fn text(self) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if inner.contains('\\') {
+            return serde_json::from_str(self.0).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(inner))
+    }
+
+    /// See [`time_ms`].
+    pub fn time_ms(self) -> Option<i64> {
+        // As MongoDB's connector sends every date.
+        let date = self.0.strip_prefix(r#"{"$date":{"$numberLong":""#);
+        if let Some(ms) = date.and_then(|date| date.strip_suffix(r#""}}"#)) {
+            return ms.parse().ok().filter(|ms| (0..=LAST_MS).contains(ms));
+        }
+        time_ms(&self.value()?)
+    }
+
+    /// For a message, shortened.
+    pub fn shown(self) -> String {
+        shortened(self.0)
+    }
+
+    fn value(self) -> Option<Value> {
+        serde_json::from_str(self.0).ok()
     }
 }
 
@@ -47,11 +84,6 @@ pub fn number(value: &Value) -> Option<f64> {
     f64::is_finite(number).then_some(number)
 }
 
-/// Text, as it is.
-pub fn text(value: &Value) -> Option<&str> {
-    value.as_str()
-}
-
 /// A time in milliseconds since the epoch: RFC 3339 text (without a zone: UTC), epoch seconds or, from 10¹¹ on,
 /// milliseconds, or a date of extended JSON (`{"$date": …}`).
 pub fn time_ms(value: &Value) -> Option<i64> {
@@ -71,20 +103,23 @@ pub fn time_ms(value: &Value) -> Option<i64> {
 }
 
 fn exact_ms(ms: f64) -> Option<i64> {
-    const LAST_MS: f64 = 253_402_300_799_999.0;
-    // The bound makes the cast exact; before 1970 nobody measured servers.
+    // The bound makes the casts exact; before 1970 nobody measured servers.
     #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
-    (0.0..=LAST_MS).contains(&ms).then(|| ms.round() as i64)
+    (0.0..=LAST_MS as f64)
+        .contains(&ms)
+        .then(|| ms.round() as i64)
 }
 
 /// A value for a message, shortened.
 pub fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    if text.chars().count() <= SHOWN_CHARS {
-        return text;
+    shortened(&value.to_string())
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
-    let head: String = text.chars().take(SHOWN_CHARS).collect();
-    format!("{head}…")
 }
 
 #[cfg(test)]
@@ -92,32 +127,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn paths_go_through_nesting_and_dotted_names() {
-        for document in [
-            json!({"a": {"b": {"c": 1}}}),
-            json!({"a.b.c": 1}),
-            json!({"a.b": {"c": 1}}),
-            json!({"a": {"b.c": [1]}}),
-            json!({"a": [{"b": {"c": 1}}]}),
-            json!({"a": {"x": 2}, "a.b": {"c": 1}}),
-        ] {
-            assert_eq!(at(&document, "a.b.c"), Some(&json!(1)), "{document}");
-        }
-        for document in [
-            json!({}),
-            json!({"a": {"b": {"c": null}}}),
-            json!({"a": {"b": {"c": [null]}}})
-                .pointer("/none")
-                .cloned()
-                .unwrap_or(json!(1)),
-            json!({"a": {"b": 3}}),
-            json!({"a": [{"b": {"c": 1}}, {}]}),
-        ] {
-            assert_eq!(at(&document, "a.b.c"), None, "{document}");
-        }
-    }
 
     #[test]
     fn numbers() {
@@ -133,6 +142,8 @@ mod tests {
             (json!([1, 2]), None),
         ] {
             assert_eq!(number(&value), expected, "{value}");
+            let json = value.to_string();
+            assert_eq!(Raw::new(&json).number(), expected, "{value}");
         }
     }
 
@@ -154,12 +165,15 @@ mod tests {
                 json!({"$date": {"$numberLong": "1770091506789"}}),
                 Some(1_770_091_506_789),
             ),
+            (json!({"$date": {"$numberLong": "-1"}}), None),
             (json!(-1), None),
             (json!("yesterday"), None),
             (json!({"date": 1}), None),
             (json!(null), None),
         ] {
             assert_eq!(time_ms(&value), expected, "{value}");
+            let json = value.to_string();
+            assert_eq!(Raw::new(&json).time_ms(), expected, "{value}");
         }
     }
 }

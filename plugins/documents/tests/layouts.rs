@@ -1,7 +1,8 @@
 //! Built-in layouts, each over documents as their agents write them.
 
 use argus_documents::{
-    Collection, Document, LAYOUTS, Mapping, MappingConfig, Reader, ReadingConfig, Span,
+    Collection, Document, Fields, Found, LAYOUTS, Mapping, MappingConfig, Reader, ReadingConfig,
+    Span,
 };
 use argus_plugin::source::Options;
 use argus_plugin::testing::Host;
@@ -11,7 +12,10 @@ use serde_json::{Value, json};
 const NOW_MS: i64 = 1_770_000_000_000;
 
 /// Documents that all have one time.
-struct Same(Vec<Value>);
+struct Same {
+    fields: Fields,
+    documents: Vec<Value>,
+}
 
 impl Collection for Same {
     fn name(&self) -> String {
@@ -22,14 +26,16 @@ impl Collection for Same {
         &self,
         _: &RealHost,
         _: &Span<'_>,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
-        for (n, body) in self.0.iter().enumerate() {
+        for (n, document) in self.documents.iter().enumerate() {
+            let (text, mut found) = (document.to_string(), Found::default());
+            self.fields.read(&text, &mut found)?;
             take(Document {
-                id: n.to_string(),
+                id: &n.to_string(),
                 time_ms: NOW_MS - 10_000,
                 tie: None,
-                body: body.clone(),
+                body: &found,
             });
         }
         Ok(true)
@@ -52,9 +58,11 @@ fn records(mapping: Value, documents: &[Value]) -> Vec<Value> {
         max_records: 1000,
         ..Options::default()
     };
-    let batch = reader
-        .poll(&host, &Same(documents.to_vec()), None, &options)
-        .expect("a batch");
+    let same = Same {
+        fields: Fields::new(reader.mapping().paths()),
+        documents: documents.to_vec(),
+    };
+    let batch = reader.poll(&host, &same, None, &options).expect("a batch");
     assert_eq!(host.lines(), [], "nothing to complain about");
     let lines = batch
         .items

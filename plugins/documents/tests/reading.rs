@@ -4,7 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use argus_documents::{
-    Collection, Document, Mapping, MappingConfig, Reader, ReadingConfig, Span, Strays,
+    Collection, Document, Fields, Found, Mapping, MappingConfig, Reader, ReadingConfig, Span,
+    Strays,
 };
 use argus_plugin::source::Options;
 use argus_plugin::testing::Host;
@@ -50,8 +51,10 @@ impl Collection for Shelf {
         &self,
         _: &RealHost,
         span: &Span<'_>,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
+        let flat = reader(json!({ "layout": "flat" }), json!({}));
+        let fields = Fields::new(flat.mapping().paths());
         self.turn.set(self.turn.get() + 1);
         self.reads.borrow_mut().push(span.limit);
         let documents = self.documents.borrow();
@@ -72,11 +75,14 @@ impl Collection for Shelf {
             if self.stops_after.get() == Some(n) {
                 return Ok(false);
             }
+            let (text, mut found) = (body.to_string(), Found::default());
+            fields.read(&text, &mut found)?;
+            let tie = format!("{id:010}");
             let wanted = take(Document {
-                id: format!("all/{id}"),
+                id: &format!("all/{id}"),
                 time_ms: *time_ms,
-                tie: self.has_ties.then(|| format!("{id:010}")),
-                body: body.clone(),
+                tie: self.has_ties.then_some(tie.as_str()),
+                body: &found,
             });
             if !wanted {
                 return Ok(false);

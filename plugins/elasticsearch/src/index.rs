@@ -1,8 +1,9 @@
 //! An index as a collection of documents.
 
-use argus_documents::{Collection, Document, Paging, Span, Strays};
+use argus_documents::{Collection, Document, Fields, Found, Paging, Span, Strays};
 use argus_plugin::{Error, Host};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// Which documents, at which connector.
@@ -15,18 +16,45 @@ pub(crate) struct Index {
     pub(crate) query: Option<Value>,
     /// Fields to send.
     pub(crate) paths: Vec<String>,
+    pub(crate) hits: Hits,
+}
+
+/// Where to look in hits: in their source at the mapping's paths, and at what the server says of them.
+#[derive(Debug)]
+pub(crate) struct Hits {
+    fields: Fields,
+    index: usize,
+    id: usize,
+    sort: usize,
+}
+
+impl Hits {
+    pub(crate) fn new(paths: &[String]) -> Self {
+        let mut fields = Fields::new(paths.iter().map(|path| format!("_source.{path}")));
+        Self {
+            index: fields.add("_index"),
+            id: fields.add("_id"),
+            sort: fields.add("sort"),
+            fields,
+        }
+    }
+
+    /// Index and id, as people name a document.
+    fn name(&self, hit: &Found<'_>, name: &mut String) {
+        let text = |at: usize| hit.at(at).and_then(|raw| raw.text()).unwrap_or_default();
+        name.clear();
+        name.push_str(&text(self.index));
+        name.push('/');
+        name.push_str(&text(self.id));
+    }
 }
 
 #[derive(Deserialize)]
-struct Hit {
+struct Named {
     #[serde(rename = "_index")]
     index: String,
     #[serde(rename = "_id")]
     id: String,
-    #[serde(rename = "_source", default)]
-    source: Value,
-    #[serde(default)]
-    sort: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -74,32 +102,23 @@ impl Index {
         Ok(json!({ "bool": { "should": [later, behind], "minimum_should_match": 1 } }))
     }
 
-    fn document(&self, line: &[u8]) -> Result<Document, Error> {
-        let Hit {
-            index,
-            id,
-            source,
-            sort,
-        } = serde_json::from_slice(line)?;
-        let id = format!("{index}/{id}");
-        let Some(time_ms) = sort.first().and_then(Value::as_i64) else {
+    /// A hit's time and what orders it among those of that time; `name` is for messages.
+    fn sorted<'a>(&self, hit: &Found<'a>, name: &str) -> Result<(i64, Option<&'a str>), Error> {
+        // A list of one is its element here too.
+        let values = hit.at(self.hits.sort).map_or("", |raw| raw.json());
+        let first = values.trim_start_matches('[').split([',', ']']).next();
+        let Some(time_ms) = first.and_then(|first| first.trim().parse().ok()) else {
             let message = format!(
-                "document `{id}` was not sorted by `{}`: its mapping must be a date",
+                "document `{name}` was not sorted by `{}`: its mapping must be a date",
                 self.time
             );
             return Err(Error::new("query_failed", message));
         };
-        let tie = self
-            .tiebreaker
-            .as_ref()
-            .and(sort.get(1))
-            .map(Value::to_string);
-        Ok(Document {
-            id,
-            time_ms,
-            tie,
-            body: source,
-        })
+        if self.tiebreaker.is_none() {
+            return Ok((time_ms, None));
+        }
+        let values: Vec<&'a RawValue> = serde_json::from_str(values)?;
+        Ok((time_ms, values.get(1).map(|tie| tie.get())))
     }
 
     fn aggregate(&self, host: &Host, body: &Value) -> Result<Aggregate, Error> {
@@ -124,7 +143,7 @@ impl Collection for Index {
         &self,
         host: &Host,
         span: &Span<'_>,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
         // A date with nanoseconds counts as its millisecond; an index without the field has nothing to say.
         let time = json!({ &self.time: { "order": "asc", "numeric_type": "date", "unmapped_type": "date" } });
@@ -141,7 +160,17 @@ impl Collection for Index {
             "limit": span.limit,
         });
         let cursor = host.query(&self.connector, "search", body.to_string(), &[])?;
-        Paging::lines(host, span, &cursor, |line| Ok(take(self.document(line)?)))
+        let mut name = String::new();
+        Paging::documents(host, span, &cursor, &self.hits.fields, |hit| {
+            self.hits.name(hit, &mut name);
+            let (time_ms, tie) = self.sorted(hit, &name)?;
+            Ok(take(Document {
+                id: &name,
+                time_ms,
+                tie,
+                body: hit,
+            }))
+        })
     }
 
     fn counts(
@@ -178,7 +207,7 @@ impl Collection for Index {
                 "index": self.index, "query": query, "sort": ["_doc"], "source": false, "limit": EXAMPLES,
             });
             let cursor = host.query(&self.connector, "search", body.to_string(), &[])?;
-            let hits: Vec<Hit> = cursor.next(EXAMPLES, 1 << 20, u32::MAX)?.json()?;
+            let hits: Vec<Named> = cursor.next(EXAMPLES, 1 << 20, u32::MAX)?.json()?;
             examples.extend(
                 hits.into_iter()
                     .map(|hit| format!("{}/{}", hit.index, hit.id)),

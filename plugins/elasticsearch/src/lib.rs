@@ -9,7 +9,7 @@ use argus_plugin::{Error, Host, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use index::Index;
+use index::{Hits, Index};
 
 /// `[plugins.NAME.config]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -57,7 +57,8 @@ impl Source for Elasticsearch {
             time: config.time,
             tiebreaker: config.tiebreaker,
             query: config.query,
-            paths: mapping.paths().into_iter().map(str::to_owned).collect(),
+            paths: mapping.paths().to_vec(),
+            hits: Hits::new(mapping.paths()),
         };
         let reader = Reader::new(mapping, config.reading)?;
         Ok(Self { index, reader })

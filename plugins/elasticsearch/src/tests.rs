@@ -129,8 +129,8 @@ fn a_tiebreaker_goes_on_behind_the_last() {
         poll_secs: 5,
     };
     let mut ties = Vec::new();
-    let mut take = |document: argus_documents::Document| {
-        ties.push(document.tie);
+    let mut take = |document: argus_documents::Document<'_>| {
+        ties.push(document.tie.map(str::to_owned));
         true
     };
     assert!(source.index.read(&host, &span, &mut take).expect("reads"));

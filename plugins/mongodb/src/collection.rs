@@ -3,7 +3,7 @@
 //! Every query is a span of the time's index and nothing else, in that index's order: documents of one time behind an
 //! `_id`, then those of later times.
 
-use argus_documents::{Collection, Document, Paging, Span, Strays, value};
+use argus_documents::{Collection, Document, Fields, Found, Paging, Span, Strays, value};
 use argus_plugin::connector::Cursor;
 use argus_plugin::{Error, Host};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -77,15 +77,26 @@ impl Serialize for Conditions<'_> {
 pub struct Metrics {
     config: Config,
     projection: Map<String, Value>,
+    /// The mapping's paths and these two.
+    fields: Fields,
+    id: usize,
+    time: usize,
 }
 
 impl Metrics {
     /// # Errors
     /// `invalid_config`, naming the setting.
-    pub fn new(config: Config, paths: &[&str]) -> Result<Self, Error> {
+    pub fn new(config: Config, paths: &[String]) -> Result<Self, Error> {
         config.check()?;
         let projection = projection(paths, &config.time);
-        Ok(Self { config, projection })
+        let mut fields = Fields::new(paths);
+        Ok(Self {
+            id: fields.add("_id"),
+            time: fields.add(&config.time),
+            fields,
+            projection,
+            config,
+        })
     }
 
     /// Whether the collection is there and may be read.
@@ -132,16 +143,16 @@ impl Metrics {
         json!({ "$floor": { "$divide": [ms, slice_ms] } })
     }
 
-    fn time_of(&self, document: &Value) -> Option<i64> {
-        let time = value::at(document, &self.config.time)?;
+    fn time_of(&self, document: &Found<'_>) -> Option<i64> {
+        let time = document.at(self.time)?;
         let whole_ms = |ms: f64| {
             #[expect(clippy::cast_possible_truncation, reason = "whole, and checked")]
             (ms.abs() < 9e15).then_some(ms as i64)
         };
         match self.config.time_type {
-            TimeType::Date => value::time_ms(time),
-            TimeType::Milliseconds => whole_ms(value::number(time)?.floor()),
-            TimeType::Seconds => whole_ms((value::number(time)? * 1000.0).floor()),
+            TimeType::Date => time.time_ms(),
+            TimeType::Milliseconds => whole_ms(time.number()?.floor()),
+            TimeType::Seconds => whole_ms((time.number()? * 1000.0).floor()),
         }
     }
 
@@ -152,7 +163,7 @@ impl Metrics {
         span: &Span<'_>,
         ours: Conditions<'_>,
         limit: u32,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<(bool, u32), Error> {
         let body = Find {
             database: self.config.database.as_deref(),
@@ -169,32 +180,28 @@ impl Metrics {
         let body = serde_json::to_vec(&body)?;
         let cursor = host.query(&self.config.connector, "find", body, &[])?;
         let mut count = 0;
-        let is_all = Paging::lines(host, span, &cursor, |line| {
+        let is_ordered = self.config.time_type == TimeType::Date;
+        let is_all = Paging::documents(host, span, &cursor, &self.fields, |document| {
             count += 1;
-            Ok(take(self.document(line)?))
+            // An `_id` may be null.
+            let id = document.at(self.id).map_or("null", |id| id.json());
+            let time_ms = self.time_of(document).ok_or_else(|| {
+                let message = format!(
+                    "{}: document `{}` was found by a time that it does not have",
+                    self.name(),
+                    id::shown(id)
+                );
+                Error::new("query_failed", message)
+            })?;
+            Ok(take(Document {
+                id: id::shown(id),
+                time_ms,
+                // A number's fractions of a millisecond would order documents too.
+                tie: is_ordered.then_some(id),
+                body: document,
+            }))
         })?;
         Ok((is_all && count < limit, count))
-    }
-
-    fn document(&self, line: &[u8]) -> Result<Document, Error> {
-        let body: Value = serde_json::from_slice(line)?;
-        let text = id::text(line, &body)?;
-        let time_ms = self.time_of(&body).ok_or_else(|| {
-            let message = format!(
-                "{}: document `{}` was found by a time that it does not have",
-                self.name(),
-                id::shown(&text)
-            );
-            Error::new("query_failed", message)
-        })?;
-        let is_ordered = self.config.time_type == TimeType::Date;
-        Ok(Document {
-            id: id::shown(&text),
-            time_ms,
-            // A number's fractions of a millisecond would order documents too.
-            tie: is_ordered.then_some(text),
-            body,
-        })
     }
 }
 
@@ -217,7 +224,7 @@ impl Collection for Metrics {
         &self,
         host: &Host,
         span: &Span<'_>,
-        take: &mut dyn FnMut(Document) -> bool,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
         let conditions = |is, behind| Conditions {
             time: &self.config.time,
@@ -323,7 +330,7 @@ impl Collection for Metrics {
         Ok(Some(Strays {
             count: documents.len() as u64,
             examples: examples
-                .map(|document| id::shown(&document["_id"].to_string()))
+                .map(|document| id::shown(&document["_id"].to_string()).to_owned())
                 .collect(),
         }))
     }
@@ -346,8 +353,9 @@ fn all(cursor: &Cursor) -> Result<Vec<Value>, Error> {
 }
 
 /// What is sent over: the paths that are looked at. MongoDB refuses a path beside the beginning of it.
-fn projection(paths: &[&str], time: &str) -> Map<String, Value> {
-    let mut wanted: Vec<&str> = paths.iter().copied().chain([time, "_id"]).collect();
+fn projection(paths: &[String], time: &str) -> Map<String, Value> {
+    let paths = paths.iter().map(String::as_str);
+    let mut wanted: Vec<&str> = paths.chain([time, "_id"]).collect();
     wanted.sort_unstable();
     wanted.dedup();
     let is_within = |path: &str, of: &str| {
@@ -368,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_path_within_another_is_not_asked_for() {
-        let paths = ["host", "host.name", "hostname", "cpu.user", "cpu.sys"];
+        let paths = ["host", "host.name", "hostname", "cpu.user", "cpu.sys"].map(str::to_owned);
         let names: Vec<_> = projection(&paths, "meta.at")
             .into_iter()
             .map(|(name, _)| name)

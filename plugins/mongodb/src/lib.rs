@@ -25,7 +25,7 @@ impl Source for MongoDb {
     fn new(mut config: Config) -> Result<Self, Error> {
         let mapping = Mapping::new(std::mem::take(&mut config.mapping))?;
         let reader = Reader::new(mapping, std::mem::take(&mut config.reading))?;
-        let metrics = Metrics::new(config, &reader.mapping().paths())?;
+        let metrics = Metrics::new(config, reader.mapping().paths())?;
         Ok(Self { metrics, reader })
     }
 
