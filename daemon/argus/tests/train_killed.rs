@@ -98,20 +98,24 @@ fn follow(mut child: Child, kill_after: Option<Duration>, output: &Path) -> Opti
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let rss = rss.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         seen.rss_mib.extend(rss.map(|kib| kib / 1_024));
-        std::thread::sleep(Duration::from_millis(if kill_after.is_some() {
-            20
-        } else {
-            500
-        }));
+        // Moments of kills are shares of the time that the undisturbed run took, so that has to be exact.
+        std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// What a run keeps in its output folder until it is done.
+const WORK_FOLDER: &str = ".argus.training";
+
+fn models(output: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(output).unwrap().map(|e| e.unwrap().path());
+    entries
+        .filter(|path| path.join("model.safetensors").exists())
+        .collect()
 }
 
 /// The one model in a folder.
 fn model(output: &Path) -> PathBuf {
-    let entries = fs::read_dir(output).unwrap().map(|e| e.unwrap().path());
-    let models: Vec<PathBuf> = entries
-        .filter(|path| path.join("model.safetensors").exists())
-        .collect();
+    let models = models(output);
     assert_eq!(models.len(), 1, "{models:?}");
     models[0].clone()
 }
@@ -133,7 +137,9 @@ fn try_out(trial: &Trial) -> Seen {
     for kill in 0..trial.kills {
         let after = seen.wall.mul_f64(rng.random_range(0.02..0.6));
         let child = start(trial, &trace, &cut);
-        if follow(child, Some(after), &cut).is_some() {
+        // A run that was killed on its way out has done its work; one more would be a new one.
+        let is_whole = |cut: &Path| !cut.join(WORK_FOLDER).exists() && !models(cut).is_empty();
+        if follow(child, Some(after), &cut).is_some() || is_whole(&cut) {
             ended_early = true;
             break;
         }
@@ -149,7 +155,7 @@ fn try_out(trial: &Trial) -> Seen {
         "the weights of the disturbed run differ"
     );
     assert!(
-        !cut.join(".argus.training").exists(),
+        !cut.join(WORK_FOLDER).exists(),
         "the work folder is removed"
     );
     let log = fs::read_to_string(cut.join("log")).unwrap();
