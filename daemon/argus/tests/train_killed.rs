@@ -173,8 +173,8 @@ fn a_killed_run_ends_with_the_same_weights() {
         servers: 3,
         days: 4,
         options: options(
-            "--max-steps 60 --batch-windows 4 --pass-windows 2 --threads 2 --hidden-size 8 --attention-heads 2
-             --continuous-size 4 --validate-every 20 --chunk-secs 1800 --epoch-share 0.05",
+            "--max-steps 300 --batch-windows 4 --pass-windows 2 --threads 2 --hidden-size 8 --attention-heads 2
+             --continuous-size 4 --validate-every 100 --chunk-secs 1800 --epoch-share 0.05",
         ),
         kills: 4,
     });
