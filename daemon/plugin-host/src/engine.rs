@@ -24,12 +24,13 @@ pub(crate) const MAX_TABLE_ELEMENTS: usize = 1_000_000;
 /// What of a memory is zeroed by hand instead of given back to the kernel when a call ends, so that the next call need
 /// not ask for these pages again: of the pages that were written to, where the kernel can tell which (Linux 6.7), else
 /// of the lowest ones, written to or not.
-const KEPT_WRITTEN_BYTES: usize = 4 << 20;
+const KEPT_WRITTEN_BYTES: usize = 2 << 20;
 const KEPT_LOWEST_BYTES: usize = 256 << 10;
 const KEPT_TABLE_BYTES: usize = 16 << 10;
 const KEPT_STACK_BYTES: usize = 32 << 10;
-/// Slots that stay warm. Each keeps at most the bytes above; what a hostile call touched beyond goes back to the kernel.
-const WARM_SLOTS: u32 = 16;
+/// Slots that stay warm beyond those that calls needed at the same time. Each keeps at most the bytes above, for good;
+/// what a call touched beyond goes back to the kernel.
+const WARM_SLOTS: u32 = 8;
 
 /// The settings that compiled code depends on: the compiling process and the running one must agree on them.
 fn settings() -> Config {
