@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argus_fleet::{EntityForecast, Risk};
-use argus_forecast::{Edits, Input, LoadedModel, MIN_CONTEXT_BINS, predict};
+use argus_forecast::{
+    Edits, Input, Interpretation, Lane, LoadedModel, MIN_CONTEXT_BINS, interpret, predict,
+};
 use argus_risk::ThresholdRules;
 use argus_schema::{ProfileRules, Schema};
 use argus_trace::Series;
@@ -145,28 +147,55 @@ impl Replay {
         Ok(done)
     }
 
+    /// What the network looked at for an answer: the same windows once more through the model.
+    ///
+    /// # Errors
+    /// When the model fails.
+    pub fn interpret(&self, answer: &Answer<'_>) -> Result<Interpretation, BacktestError> {
+        let found = self.with_inputs(&[(answer.server, answer.stroke)], |inputs| {
+            interpret(Lane::Main, &self.model.model, self.step_secs, &inputs[0])
+        });
+        Ok(found?)
+    }
+
     fn forecast(
         &self,
         servers: &[ServerBins],
         batch: &[&(usize, Stroke)],
     ) -> Result<Vec<EntityForecast>, BacktestError> {
+        let wanted: Vec<(&ServerBins, Stroke)> = batch
+            .iter()
+            .map(|(index, stroke)| (&servers[*index], *stroke))
+            .collect();
+        let LoadedModel { model, id, .. } = self.model.as_ref();
+        let made = self.with_inputs(&wanted, |inputs| {
+            predict(model, id, self.step_secs, 0, inputs)
+        });
+        Ok(made?)
+    }
+
+    /// Contexts as the model gets them, edits included.
+    fn with_inputs<T>(
+        &self,
+        wanted: &[(&ServerBins, Stroke)],
+        run: impl FnOnce(&[Input<'_>]) -> T,
+    ) -> T {
         let edited: Vec<Vec<Vec<f32>>> = if self.edits.is_empty() {
             Vec::new()
         } else {
-            let edit = |(index, stroke): &&(usize, Stroke)| {
-                let (span, _) = servers[*index].context(stroke.origin);
-                let values = servers[*index].values.iter();
+            let edit = |(server, stroke): &(&ServerBins, Stroke)| {
+                let (span, _) = server.context(stroke.origin);
+                let values = server.values.iter();
                 let mut values: Vec<Vec<f32>> = values.map(|v| v[span.clone()].to_vec()).collect();
                 self.edits.apply(&mut values);
                 values
             };
-            batch.iter().map(edit).collect()
+            wanted.iter().map(edit).collect()
         };
-        let inputs: Vec<Input<'_>> = batch
+        let inputs: Vec<Input<'_>> = wanted
             .iter()
             .enumerate()
-            .map(|(place, (index, stroke))| {
-                let server = &servers[*index];
+            .map(|(place, (server, stroke))| {
                 let (span, _) = server.context(stroke.origin);
                 let profile = self.told_profile.unwrap_or(server.profile);
                 let values = match edited.get(place) {
@@ -182,14 +211,7 @@ impl Replay {
                 }
             })
             .collect();
-        let made = predict(
-            &self.model.model,
-            &self.model.id,
-            self.step_secs,
-            0,
-            &inputs,
-        )?;
-        Ok(made)
+        run(&inputs)
     }
 
     fn risk(&self, answer: &Answer<'_>) -> Option<Risk> {

@@ -8,9 +8,10 @@
 //! - [`read_series`]: one time-sorted [`Series`] per server; [`read_servers`] the same for some servers at a time;
 //! - [`read_merged`]: single rows of all servers in order of time, for a replay.
 //!
-//! [`read_origins`], [`ForecastWriter`] and [`RiskWriter`] are the ends of an offline forecast, [`read_incidents`] and
-//! [`write_alerts`] those of a backtest; [`TraceWriter`] and [`write_incidents`] are what the generator writes. Every output file appears whole under its name or not at all.
+//! [`read_origins`], [`ForecastWriter`], [`RiskWriter`] and [`AttentionWriter`] are the ends of an offline forecast,
+//! [`read_incidents`] and [`write_alerts`] those of a backtest; [`TraceWriter`] and [`write_incidents`] are what the generator writes. Every output file appears whole under its name or not at all.
 
+mod attention;
 mod columns;
 mod csv;
 mod errors;
@@ -25,6 +26,7 @@ mod series;
 mod verdicts;
 mod writer;
 
+pub use attention::{AttentionWriter, Weight};
 pub use errors::TraceError;
 pub use forecasts::ForecastWriter;
 pub use incidents::{Incident, LabelledSpan, read_incidents, read_labelled, write_incidents};

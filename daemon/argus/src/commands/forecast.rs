@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use argus_backtest::{Answer, BacktestError, Replay, ServerBins, Stroke, deciles, listed};
 use argus_fleet::InputEdit;
-use argus_forecast::{Edits, MIN_CONTEXT_BINS};
+use argus_forecast::{Edits, Interpretation, MIN_CONTEXT_BINS, VariableWeights};
 use argus_schema::Schema;
-use argus_trace::{ForecastWriter, RiskWriter, read_series};
+use argus_trace::{AttentionWriter, ForecastWriter, RiskWriter, Weight, read_series};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -26,11 +26,16 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "FILE")]
     pub origins: Option<PathBuf>,
     /// Parquet file to write: server_name, origin, step, metric, p10, p50, p90.
-    #[arg(long, value_name = "FILE", required_unless_present = "risk")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["risk", "attention"])]
     pub output: Option<PathBuf>,
     /// Parquet file to write: server_name, origin, risk_score, risk_30m, risk_unclamped.
     #[arg(long, value_name = "FILE")]
     pub risk: Option<PathBuf>,
+    /// Parquet file to write, about 45 000 rows a forecast: server_name, origin, part, step, at, variable, weight. In the
+    /// part `attention` a step ahead looks at the step `at` (0 is the origin, -1 before it, 1 ahead), averaged over
+    /// heads; in `static`, `context` and `horizon` a variable has its weight at the step `at`.
+    #[arg(long, value_name = "FILE")]
+    pub attention: Option<PathBuf>,
     /// JSON list of input edits to make before the model runs, e.g.
     /// [{"metric": "cpu_user_pct", "from_step": -11, "to_step": 0, "action": {"scale": 0.5}}].
     #[arg(long, value_name = "FILE")]
@@ -63,6 +68,11 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
             .map(ForecastWriter::create)
             .transpose()?,
         risk: args.risk.as_deref().map(RiskWriter::create).transpose()?,
+        attention: args
+            .attention
+            .as_deref()
+            .map(AttentionWriter::create)
+            .transpose()?,
         not_judged: 0,
     };
     let done = replay.run(
@@ -92,9 +102,12 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
             "model": replay.model.id.path, "forecasts": written, "too_little_context": too_short,
             "origins_of_unknown_servers": unknown, "values_out_of_range": out_of_range,
             "not_judged": not_judged, "output": args.output, "risk": args.risk,
+            "attention": args.attention,
         }));
     } else {
-        let files = args.output.iter().chain(&args.risk);
+        let files = [&args.output, &args.risk, &args.attention]
+            .into_iter()
+            .flatten();
         let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
         output::line(format_args!(
             "{written} forecasts written to {}; {too_short} origins with too little context, {unknown} of unknown servers",
@@ -150,6 +163,7 @@ struct Outputs<'a> {
     replay: &'a Replay,
     forecasts: Option<ForecastWriter>,
     risk: Option<RiskWriter>,
+    attention: Option<AttentionWriter>,
     not_judged: usize,
 }
 
@@ -161,6 +175,10 @@ impl Outputs<'_> {
             for (column, metric) in self.replay.schema.metrics.iter().enumerate() {
                 writer.write(name, origin_ms, &metric.name, deciles(forecast, column))?;
             }
+        }
+        if let Some(writer) = &mut self.attention {
+            let found = self.replay.interpret(answer)?;
+            writer.write(name, origin_ms, weights(&found))?;
         }
         match (&mut self.risk, &answer.risk) {
             (Some(writer), Some(risk)) => {
@@ -184,6 +202,42 @@ impl Outputs<'_> {
         if let Some(writer) = self.risk {
             writer.finish()?;
         }
+        if let Some(writer) = self.attention {
+            writer.finish()?;
+        }
         Ok(self.not_judged)
     }
+}
+
+/// Weight by weight, steps counted from the origin's bin.
+fn weights(found: &Interpretation) -> Vec<Weight<'_>> {
+    let oldest = 1 - found.context_steps.cast_signed();
+    let steps = |of: &VariableWeights| of.weights.len() / of.names.len().max(1);
+    let width = steps(&found.encoder) + steps(&found.decoder);
+    let mut weights = Vec::with_capacity(2 * found.attention.len());
+    for (step, row) in (1..).zip(found.attention.chunks_exact(width)) {
+        weights.extend((oldest..).zip(row).map(|(at, weight)| Weight {
+            part: "attention",
+            step: Some(step),
+            at: Some(at),
+            variable: None,
+            weight: *weight,
+        }));
+    }
+    for (part, of, first) in [
+        ("static", &found.statics, None),
+        ("context", &found.encoder, Some(oldest)),
+        ("horizon", &found.decoder, Some(1)),
+    ] {
+        for (later, row) in (0..).zip(of.weights.chunks_exact(of.names.len().max(1))) {
+            weights.extend(of.names.iter().zip(row).map(|(name, weight)| Weight {
+                part,
+                step: None,
+                at: first.map(|first| first + later),
+                variable: Some(name),
+                weight: *weight,
+            }));
+        }
+    }
+    weights
 }
