@@ -55,8 +55,10 @@ pub(crate) async fn active(
         })
         .map(|alert| {
             let mut object = object(alert, step_secs);
-            let drivers = api.context.control.drivers(&alert.entity);
-            object["drivers"] = json!(drivers.as_deref());
+            // What is known is of the entity's newest alert that fired, not of one that may come.
+            let firing = alert.state == AlertState::Firing;
+            let drivers = firing.then(|| api.context.control.drivers(&alert.entity));
+            object["drivers"] = json!(drivers.flatten().as_deref());
             object
         })
         .collect();

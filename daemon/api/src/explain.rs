@@ -94,7 +94,7 @@ impl ExplainQuery {
         (status = 200, description = "explanations", body = Explanations),
         (status = 400, description = "a target or option that is not known", body = crate::shapes::ProblemDocument),
         (status = 404, description = "unknown server or explainer", body = crate::shapes::ProblemDocument),
-        (status = 409, description = "too little data for a forecast yet", body = crate::shapes::ProblemDocument),
+        (status = 409, description = "too little data for a forecast yet, or none of the target", body = crate::shapes::ProblemDocument),
         (status = 502, description = "the explainer failed; says how", body = crate::shapes::ProblemDocument),
         (status = 503, description = "no model is loaded, or the explainer is busy; says why", body = crate::shapes::ProblemDocument)))]
 pub(crate) async fn explain(
@@ -136,6 +136,7 @@ fn refusal(error: &ExplainerError) -> Problem {
     let problem = match error.code.as_str() {
         "unknown_target" => Problem::bad_request("unknown_target", detail),
         "invalid_option" => Problem::bad_request("invalid_option", detail),
+        "no_prediction" => Problem::new(StatusCode::CONFLICT, "no_prediction", detail),
         "unknown_entity" => Problem::not_found("unknown_server", detail),
         "warming_up" => Problem::new(StatusCode::CONFLICT, "warming_up", detail),
         "no_model" => Problem::no_model(&detail),

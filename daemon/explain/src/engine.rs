@@ -18,8 +18,10 @@ use tokio::sync::oneshot;
 use crate::subject::{Subject, profile_id};
 use crate::typical::{Backgrounds, Source};
 
-/// Batches that may wait.
+/// Calls that may wait for the model, each with one batch of at most [`CHUNK_VARIANTS`].
 const MAX_WAITING: usize = 32;
+/// Variants whose forecasts are in memory at a time.
+const CHUNK_VARIANTS: usize = 64;
 /// How much less of a busy processor explanations get: forecasts and readers come first.
 const NICENESS: i32 = 3;
 
@@ -68,9 +70,12 @@ impl Engine {
     }
 
     /// Whom the background of a profile is made of now.
+    ///
+    /// # Errors
+    /// `model_busy`.
     pub async fn background(&self, profile: u8) -> Result<Source, ServiceError> {
         let this = self.clone();
-        self.run(move |_| {
+        self.run(move || {
             let fleet = this.parts.fleet.load_full();
             let metrics = this.parts.schema.metrics.len();
             let mut made = this.backgrounds.lock();
@@ -79,16 +84,17 @@ impl Engine {
         .await
     }
 
-    /// Runs something on the engine's thread, which is told how to find out whether anybody still waits.
+    /// Runs something on the engine's thread, unless nobody waits for it any more when its turn comes.
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&dyn Fn() -> bool) -> Result<T, ServiceError> + Send + 'static,
+        work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move || {
-            let done = work(&|| !answer.is_closed());
-            // The asker may have run out of time.
-            let _ = answer.send(done);
+            if !answer.is_closed() {
+                // The asker may run out of time meanwhile.
+                let _ = answer.send(work());
+            }
         });
         let busy = |reason: &str| ServiceError::retryable("model_busy", reason);
         self.queue.try_send(job).map_err(|error| match error {
@@ -195,7 +201,7 @@ impl ModelService for Engine {
         origin_ms: Option<i64>,
     ) -> BoxFuture<'_, Result<Arc<dyn Window>, ServiceError>> {
         let this = self.clone();
-        Box::pin(self.run(move |_| this.open_now(&entity, origin_ms)))
+        Box::pin(self.run(move || this.open_now(&entity, origin_ms)))
     }
 }
 
@@ -210,7 +216,7 @@ impl OpenWindow {
         let subject = Arc::clone(&self.subject);
         let made = self
             .interpreted
-            .get_or_try_init(|| self.engine.run(move |_| subject.interpret().map(Arc::new)));
+            .get_or_try_init(|| self.engine.run(move || subject.interpret().map(Arc::new)));
         made.await.cloned()
     }
 }
@@ -233,9 +239,20 @@ impl Window for OpenWindow {
         variants: Vec<f32>,
         outputs: Vec<Output>,
     ) -> BoxFuture<'_, Result<Vec<f32>, ServiceError>> {
-        let subject = Arc::clone(&self.subject);
-        let work = move |wanted: &dyn Fn() -> bool| subject.evaluate(&variants, &outputs, wanted);
-        Box::pin(self.engine.run(work))
+        Box::pin(async move {
+            let chunk = CHUNK_VARIANTS * self.subject.values.len();
+            let (variants, outputs) = (Arc::new(variants), Arc::new(outputs));
+            let mut numbers = Vec::new();
+            // A chunk at a time, so that a call with thousands of variants takes turns with the others.
+            for start in (0..variants.len()).step_by(chunk.max(1)) {
+                let (subject, variants) = (Arc::clone(&self.subject), Arc::clone(&variants));
+                let outputs = Arc::clone(&outputs);
+                let end = variants.len().min(start + chunk);
+                let work = move || subject.evaluate(&variants[start..end], &outputs);
+                numbers.extend(self.engine.run(work).await?);
+            }
+            Ok(numbers)
+        })
     }
 
     fn attention(&self) -> BoxFuture<'_, Result<Vec<f32>, ServiceError>> {

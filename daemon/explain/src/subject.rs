@@ -12,9 +12,6 @@ use argus_store::Context;
 
 use crate::outputs::{Answerer, answer};
 
-/// Variants whose forecasts are in memory at a time.
-const CHUNK_VARIANTS: usize = 64;
-
 /// Everything that a variant is made of. Fields are in the layout of the plugin host's `Window`.
 pub struct Subject {
     pub schema: Arc<Schema>,
@@ -68,53 +65,38 @@ impl Subject {
         }
     }
 
-    /// Forecasts variants and reads the outputs off them, variant by variant. Blocking; `wanted` is asked before each
-    /// chunk whether anybody still waits.
+    /// Forecasts variants and reads the outputs off them, variant by variant. Blocking.
     ///
     /// # Errors
     /// `model_failed`.
-    pub fn evaluate(
-        &self,
-        variants: &[f32],
-        outputs: &[Output],
-        wanted: impl Fn() -> bool,
-    ) -> Result<Vec<f32>, ServiceError> {
-        let mut numbers = Vec::with_capacity(variants.len() / self.values.len() * outputs.len());
+    pub fn evaluate(&self, variants: &[f32], outputs: &[Output]) -> Result<Vec<f32>, ServiceError> {
         let answerer = Answerer {
             schema: &self.schema,
             thresholds: &self.thresholds,
             calibration: &self.model.calibration,
             state: &self.state,
         };
-        for chunk in variants.chunks(self.values.len() * CHUNK_VARIANTS) {
-            if !wanted() {
-                return Err(ServiceError::retryable(
-                    "model_busy",
-                    "nobody waits any more",
-                ));
-            }
-            let contexts: Vec<&[f32]> = chunk.chunks_exact(self.values.len()).collect();
-            let inputs: Vec<Input<'_>> = contexts.iter().map(|values| self.input(values)).collect();
-            let LoadedModel { model, id, .. } = self.model.as_ref();
-            let step_secs = self.shape.step_secs;
-            let forecasts = predict_on(Lane::Aside, model, id, step_secs, 0, &inputs)
-                .map_err(|error| failed(&error))?;
-            let work: Vec<_> = contexts.into_iter().zip(&forecasts).collect();
-            let judge = |(values, forecast): &(&[f32], &EntityForecast)| {
-                let edited = !same(values, &self.values);
-                answer(&answerer, forecast, edited, outputs)
-            };
-            // Judging takes a fifth of the model's time; like the model it uses two threads.
-            let (first, second) = work.split_at(work.len() / 2);
-            let (first, second) = std::thread::scope(|scope| {
-                let first = scope.spawn(|| first.iter().flat_map(judge).collect::<Vec<f32>>());
-                let second: Vec<f32> = second.iter().flat_map(judge).collect();
-                (first.join(), second)
-            });
-            let lost = |_| ServiceError::new("model_failed", "judging a variant panicked");
-            numbers.extend(first.map_err(lost)?);
-            numbers.extend(second);
-        }
+        let contexts: Vec<&[f32]> = variants.chunks_exact(self.values.len()).collect();
+        let inputs: Vec<Input<'_>> = contexts.iter().map(|values| self.input(values)).collect();
+        let LoadedModel { model, id, .. } = self.model.as_ref();
+        let step_secs = self.shape.step_secs;
+        let forecasts = predict_on(Lane::Aside, model, id, step_secs, 0, &inputs)
+            .map_err(|error| failed(&error))?;
+        let work: Vec<_> = contexts.into_iter().zip(&forecasts).collect();
+        let judge = |(values, forecast): &(&[f32], &EntityForecast)| {
+            let edited = !same(values, &self.values);
+            answer(&answerer, forecast, edited, outputs)
+        };
+        // Judging takes a fifth of the model's time; like the model it uses two threads.
+        let (first, second) = work.split_at(work.len() / 2);
+        let (first, second) = std::thread::scope(|scope| {
+            let first = scope.spawn(|| first.iter().flat_map(judge).collect::<Vec<f32>>());
+            let second: Vec<f32> = second.iter().flat_map(judge).collect();
+            (first.join(), second)
+        });
+        let lost = |_| ServiceError::new("model_failed", "judging a variant panicked");
+        let mut numbers = first.map_err(lost)?;
+        numbers.extend(second);
         Ok(numbers)
     }
 

@@ -58,6 +58,8 @@ struct Known {
 
 struct Job {
     entity: EntityName,
+    /// The forecast that the alert is about.
+    origin_ms: i64,
     answer: watch::Sender<Answer>,
 }
 
@@ -72,7 +74,9 @@ impl Drivers {
         let stop = stop.clone();
         tokio::spawn(async move {
             while let Some(Some(job)) = stop.run_until_cancelled(jobs.recv()).await {
-                let said = explainers.drivers(&job.entity, EXPLAINER).await;
+                let said = explainers
+                    .drivers(&job.entity, job.origin_ms, EXPLAINER)
+                    .await;
                 let told = said.map(|drivers| {
                     let matter = drivers
                         .into_iter()
@@ -108,6 +112,7 @@ impl Drivers {
         let (sender, answer) = watch::channel(None);
         let job = Job {
             entity: entity.clone(),
+            origin_ms: transition.origin_ms,
             answer: sender,
         };
         if self.queue.try_send(job).is_err() {

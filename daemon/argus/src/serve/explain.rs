@@ -17,12 +17,14 @@ use argus_forecast::ModelSlot;
 use argus_plugin_host::{Explanation, Plugin, PluginKind, Subject};
 use argus_schema::{EntityName, Schema};
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::plugin_set::PluginSet;
 
-/// Answers kept, about 100 kB each at most.
+/// Answers kept, and the memory they take together: about 100 kB each for the shipped explainers.
 const MAX_KEPT: usize = 512;
+const MAX_KEPT_BYTES: usize = 64 << 20;
 
 /// The loaded explainers, and what they answered.
 pub struct Explainers {
@@ -40,7 +42,17 @@ pub struct Explainers {
     pub kept: Mutex<Kept>,
 }
 
-type Outcome = Result<Arc<ExplanationReport>, ExplainerError>;
+type Outcome = Result<Arc<Made>, ExplainerError>;
+
+/// An answer that was worked out.
+#[derive(Debug)]
+struct Made {
+    report: Arc<ExplanationReport>,
+    /// Whom the background was made of that it compares with.
+    background: &'static str,
+    /// Memory it takes, about.
+    bytes: usize,
+}
 
 impl Explainers {
     /// Answers of one explainer, or of all that are configured.
@@ -64,18 +76,17 @@ impl Explainers {
             ));
         }
         let mut answers = Vec::with_capacity(wanted.len());
+        let mut background = "unknown";
         for (name, plugin) in wanted {
+            let made = self.answer(name, plugin, &state, &forecast, &ask).await;
+            if let Ok(made) = &made {
+                background = made.background;
+            }
             answers.push(ExplainerAnswer {
                 explainer: name.to_owned(),
-                outcome: self.answer(name, plugin, &state, &forecast, &ask).await,
+                outcome: made.map(|made| Arc::clone(&made.report)),
             });
         }
-        let background = match self.engine.background(state.profile).await {
-            Ok(Source::Profile) => "profile",
-            Ok(Source::Fleet) => "fleet",
-            Ok(Source::FewEntities) => "few_entities",
-            Err(_) => "unknown",
-        };
         Ok(Explained {
             background,
             answers,
@@ -84,14 +95,24 @@ impl Explainers {
         })
     }
 
-    /// What drives the risk of an entity, by that explainer; none where it is not there or cannot tell.
-    pub async fn drivers(&self, entity: &EntityName, explainer: &str) -> Option<Vec<DriverReport>> {
+    /// What drives the risk of an entity in the forecast from that origin, by that explainer; none where it is not there
+    /// or cannot tell, or a newer forecast is.
+    pub async fn drivers(
+        &self,
+        entity: &EntityName,
+        origin_ms: i64,
+        explainer: &str,
+    ) -> Option<Vec<DriverReport>> {
         let ask = ExplainAsk::risk(entity.clone());
         let (state, forecast) = self.subject(entity).ok()?;
+        if forecast.origin_ms != origin_ms {
+            tracing::debug!(%entity, "no drivers for an alert: a newer forecast came first");
+            return None;
+        }
         let mut explainers = self.plugins.of_kind(PluginKind::Explainer);
         let (name, plugin) = explainers.find(|(name, _)| *name == explainer)?;
         match self.answer(name, plugin, &state, &forecast, &ask).await {
-            Ok(report) => Some(report.drivers.clone()),
+            Ok(made) => Some(made.report.drivers.clone()),
             Err(error) => {
                 tracing::warn!(%entity, code = error.code, "no drivers for an alert: {}", error.message);
                 None
@@ -176,13 +197,22 @@ impl Explainers {
                     retryable: true,
                 });
             }
-            explained
-                .map(|e| Arc::new(report(e)))
-                .map_err(|error| ExplainerError {
-                    code: error.code().to_owned(),
-                    message: error.to_string(),
-                    retryable: error.retryable(),
-                })
+            let explained = explained.map_err(|error| ExplainerError {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+                retryable: error.retryable(),
+            })?;
+            let background = match self.engine.background(state.profile).await {
+                Ok(Source::Profile) => "profile",
+                Ok(Source::Fleet) => "fleet",
+                Ok(Source::FewEntities) => "few_entities",
+                Err(_) => "unknown",
+            };
+            Ok(Arc::new(Made {
+                bytes: size(&explained.details),
+                report: Arc::new(report(explained)),
+                background,
+            }))
         });
         made.await.cloned()
     }
@@ -202,6 +232,20 @@ fn report(explanation: Explanation) -> ExplanationReport {
     }
 }
 
+/// Memory that a JSON value takes, about.
+fn size(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(list) => list.iter().map(size).sum(),
+            Value::Object(members) => members
+                .iter()
+                .map(|(name, value)| size_of::<String>() + name.len() + size(value))
+                .sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
+}
+
 /// What an answer depends on, beside the forecast.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
@@ -214,7 +258,7 @@ struct Key {
 }
 
 /// An answer, or the place of one that is being worked out.
-type Cell = Arc<OnceCell<Arc<ExplanationReport>>>;
+type Cell = Arc<OnceCell<Arc<Made>>>;
 
 /// Kept answers, each with the forecast that it explains.
 #[derive(Debug, Default)]
@@ -225,6 +269,11 @@ pub struct Kept {
 }
 
 impl Kept {
+    fn bytes(&self) -> usize {
+        let made = self.cells.values().filter_map(|(_, _, cell)| cell.get());
+        made.map(|made| made.bytes).sum()
+    }
+
     /// The place of the answer about this forecast.
     fn cell(&mut self, key: Key, forecast: &Arc<EntityForecast>) -> Cell {
         self.stamp += 1;
@@ -234,15 +283,98 @@ impl Kept {
             *stamp = self.stamp;
             return Arc::clone(cell);
         }
-        if self.cells.len() >= MAX_KEPT {
+        while self.cells.len() >= MAX_KEPT || self.bytes() > MAX_KEPT_BYTES {
             let oldest = self.cells.iter().min_by_key(|(_, (stamp, ..))| *stamp);
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                self.cells.remove(&oldest);
-            }
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else {
+                break;
+            };
+            self.cells.remove(&oldest);
         }
         let cell = Cell::default();
         let entry = (self.stamp, Arc::clone(forecast), Arc::clone(&cell));
         self.cells.insert(key, entry);
         cell
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argus_fleet::ModelId;
+    use serde_json::json;
+
+    use super::*;
+
+    fn forecast() -> Arc<EntityForecast> {
+        Arc::new(EntityForecast {
+            entity: EntityName::new("web-1").expect("a name"),
+            origin_ms: 0,
+            step_secs: 300,
+            context_steps: 288,
+            quantile_levels: [0.5].into(),
+            metrics: Box::new([]),
+            model: Arc::new(ModelId {
+                name: String::new(),
+                path: String::new(),
+                weights_sha256: String::new(),
+                device: "cpu".to_owned(),
+            }),
+            made_ms: 0,
+            context_hash: 0,
+        })
+    }
+
+    fn key(explainer: usize) -> Key {
+        Key {
+            entity: EntityName::new("web-1").expect("a name"),
+            explainer: explainer.to_string(),
+            version: String::new(),
+            target: "risk".to_owned(),
+            step: 0,
+            options: Vec::new(),
+        }
+    }
+
+    /// Asks and has it worked out; true where it was there already.
+    fn ask(
+        kept: &mut Kept,
+        explainer: usize,
+        forecast: &Arc<EntityForecast>,
+        bytes: usize,
+    ) -> bool {
+        let made = Made {
+            report: Arc::new(ExplanationReport {
+                summary: String::new(),
+                drivers: Vec::new(),
+                details: Value::Null,
+            }),
+            background: "fleet",
+            bytes,
+        };
+        kept.cell(key(explainer), forecast)
+            .set(Arc::new(made))
+            .is_err()
+    }
+
+    #[test]
+    fn answers_are_kept_for_one_forecast_and_within_bounds() {
+        let (mut kept, first) = (Kept::default(), forecast());
+        assert!(!ask(&mut kept, 0, &first, 1));
+        assert!(ask(&mut kept, 0, &first, 1));
+        assert!(!ask(&mut kept, 0, &forecast(), 1), "another forecast");
+        for other in 1..2 * MAX_KEPT {
+            ask(&mut kept, other, &first, 1);
+        }
+        assert_eq!(kept.cells.len(), MAX_KEPT);
+        // What was asked for longest ago gives way to what takes much memory, and that to the next.
+        assert!(!ask(&mut kept, 0, &first, MAX_KEPT_BYTES));
+        assert!(!ask(&mut kept, 1, &first, 1));
+        assert_eq!(kept.cells.len(), 2);
+    }
+
+    #[test]
+    fn size_counts_every_value() {
+        let numbers = size(&json!([1, 2, 3]));
+        assert_eq!(numbers, 4 * size_of::<Value>());
+        assert!(size(&json!({"name": "text", "list": [1, 2, 3]})) > numbers + 12);
     }
 }
