@@ -2,6 +2,9 @@
 //! command line, with the same edits.
 #![expect(clippy::print_stdout, reason = "figures of a run are for people")]
 
+mod attention;
+mod drivers;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -118,6 +121,24 @@ fn explanations_hold_against_the_command_line() -> anyhow::Result<()> {
     }
     println!("hiding the top driver moves more in {top_matters} of {SERVERS}");
     assert!(top_matters >= 9);
+    attention_is_the_models(&traces, &subjects)
+}
+
+/// Also: another server's weights are not taken for a server's own.
+fn attention_is_the_models(
+    traces: &[PathBuf],
+    subjects: &[(String, PathBuf, Value)],
+) -> anyhow::Result<()> {
+    let mut model = BTreeMap::new();
+    for trace in traces {
+        model.extend(attention::weights(trace)?);
+    }
+    for (place, (server, _, body)) in subjects.iter().enumerate() {
+        attention::agrees(server, &body["attention"], &model[server])?;
+        let (other, ..) = &subjects[(place + 1) % subjects.len()];
+        let taken = attention::agrees(server, &body["attention"], &model[other]);
+        anyhow::ensure!(taken.is_err(), "{server} is taken for {other}");
+    }
     Ok(())
 }
 
@@ -164,6 +185,11 @@ fn who_cannot_be_explained_is_told_why() -> anyhow::Result<()> {
     assert_eq!(
         asked("/explain/grown?explainer=counterfactual&under=x")?,
         (400, json!("invalid_option"))
+    );
+    // Nothing is forecast of a metric that the server does not send.
+    assert_eq!(
+        asked("/explain/grown?explainer=shap&target=swap_used_pct")?,
+        (409, json!("no_prediction"))
     );
     let calls = || -> anyhow::Result<Value> {
         let plugins = daemon.get_ok("/plugins")?;
