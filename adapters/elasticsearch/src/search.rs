@@ -1,14 +1,14 @@
 //! Searches of any length: page after page within a point in time.
 //!
 //! Pages follow each other by the sort values of the last document (`search_after`). Where documents may share those, a
-//! page that ends among them would lose the rest: Elasticsearch adds an order of its own (`_shard_doc`). For OpenSearch,
-//! whose versions differ in that, the documents with the page's last values are left for the next page, which begins
-//! with them.
+//! page that ends among them would lose the rest: Elasticsearch adds an order of its own (`_shard_doc`). OpenSearch, whose
+//! versions differ in that, is asked to sort by `_seq_no` too, which documents of different shards may share; those with
+//! the page's last values are left for the next page, which begins with them.
 
 use std::sync::Arc;
 
 use argus_connector_abi::Error;
-use argus_connector_abi::author::{Cursor, Flow, Page};
+use argus_connector_abi::author::{Cursor, Flow, Lines, Page};
 use elasticsearch::http::Method;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,7 +42,7 @@ pub(crate) struct Search {
 /// A search under way. One page is fetched ahead, while the one before is read.
 pub(crate) struct Hits {
     fetching: Option<JoinHandle<(Fetcher, Result<Batch, Error>)>>,
-    batch: std::vec::IntoIter<Vec<u8>>,
+    lines: Lines,
     pace: Option<Arc<Pace>>,
 }
 
@@ -54,9 +54,9 @@ struct Fetcher {
     left: u64,
 }
 
-/// Documents as lines, and whether there may be more.
+/// Documents, and whether there may be more.
 struct Batch {
-    lines: Vec<Vec<u8>>,
+    lines: Lines,
     more: bool,
 }
 
@@ -68,8 +68,12 @@ impl Hits {
         pace: Option<Arc<Pace>>,
     ) -> Result<Self, Error> {
         let point = PointInTime::open(client, &search.index).await?;
+        let mut sort = search.sort;
+        if !point.has_tiebreaker() {
+            sort.push(json!({ "_seq_no": "asc" }));
+        }
         let mut request = Map::new();
-        request.insert("sort".into(), search.sort.into());
+        request.insert("sort".into(), sort.into());
         request.insert("track_total_hits".into(), false.into());
         for (name, value) in [("query", search.query), ("_source", search.source)] {
             request.extend(value.map(|value| (name.to_owned(), value)));
@@ -83,7 +87,7 @@ impl Hits {
         };
         Ok(Self {
             fetching: Some(fetcher.ahead()),
-            batch: Vec::new().into_iter(),
+            lines: Lines::default(),
             pace,
         })
     }
@@ -99,7 +103,7 @@ impl Drop for Hits {
 
 impl Cursor for Hits {
     async fn fill(&mut self, page: &mut Page) -> Result<Flow, Error> {
-        if self.batch.len() == 0 {
+        if self.lines.is_empty() {
             let Some(fetching) = &mut self.fetching else {
                 return Ok(Flow::Last);
             };
@@ -109,22 +113,22 @@ impl Cursor for Hits {
                 Error::new("query_failed", format_args!("fetching ended: {error}"))
             })?;
             let Batch { lines, more } = batch?;
-            self.batch = lines.into_iter();
+            self.lines = lines;
             self.fetching = more.then(|| fetcher.ahead());
         }
         if let Some(pace) = &self.pace {
             pace.wait().await;
         }
         while page.has_room() {
-            let Some(line) = self.batch.next() else {
+            let Some(line) = self.lines.take() else {
                 break;
             };
-            page.push_line(&line);
+            page.push_line(line);
             if self.pace.as_ref().is_some_and(|pace| pace.spend_one()) {
                 break;
             }
         }
-        let is_last = self.batch.len() == 0 && self.fetching.is_none();
+        let is_last = self.lines.is_empty() && self.fetching.is_none();
         Ok(if is_last { Flow::Last } else { Flow::More })
     }
 }
@@ -169,14 +173,7 @@ impl Fetcher {
     }
 
     async fn fetch(&mut self) -> Result<Batch, Error> {
-        // Where pages overlap, few of them waste the least.
-        let has_tiebreaker = self.point.has_tiebreaker();
-        let batch = if has_tiebreaker {
-            self.batch
-        } else {
-            MAX_BATCH
-        };
-        let mut size = u64::from(batch).min(self.left);
+        let mut size = u64::from(self.batch).min(self.left);
         loop {
             self.request.insert("size".into(), size.into());
             self.request.insert("pit".into(), self.point.clause());
@@ -231,22 +228,12 @@ impl Fetcher {
 
 impl Batch {
     fn of(hits: &[&RawValue], more: bool) -> Self {
-        Self {
-            lines: hits.iter().map(|hit| one_line(hit)).collect(),
-            more,
+        let mut lines = Lines::default();
+        for hit in hits {
+            lines.push_broken(hit.get().as_bytes());
         }
+        Self { lines, more }
     }
-}
-
-/// A document on one line. Between its values a server may break lines; within strings JSON has none.
-fn one_line(hit: &RawValue) -> Vec<u8> {
-    let mut line = hit.get().as_bytes().to_vec();
-    for byte in &mut line {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    line
 }
 
 fn sort_of(hit: &RawValue) -> Result<Value, Error> {

@@ -3,37 +3,85 @@
 use std::sync::Arc;
 
 use argus_connector_abi::Error;
-use argus_connector_abi::author::{Cursor, Flow, Page};
+use argus_connector_abi::author::{Cursor, Flow, Lines, Page};
 use mongodb::bson::Document;
 use mongodb::bson::raw::RawDocumentBuf;
 use mongodb::change_stream::ChangeStream;
+use tokio::sync::mpsc::{self, error::TryRecvError};
+use tokio::task::AbortHandle;
 
 use crate::errors::Teller;
 
 type Raw = mongodb::Cursor<RawDocumentBuf>;
 
-/// Documents of a query. The driver holds one batch, and asks for the next when that is used up.
+/// Documents of a query. While some are read, the next ones are fetched; how many wait is bounded.
 pub(crate) struct Documents {
-    cursor: Raw,
-    teller: Arc<Teller>,
+    coming: mpsc::Receiver<Result<Lines, Error>>,
+    at_hand: Lines,
+    fetching: AbortHandle,
 }
+
+/// Documents that are handed over at once; one such portion waits while another is read.
+const PORTION: usize = 500;
 
 impl Documents {
     pub(crate) fn new(cursor: Raw, teller: Arc<Teller>) -> Self {
-        Self { cursor, teller }
+        let (portions, coming) = mpsc::channel(1);
+        Self {
+            coming,
+            at_hand: Lines::default(),
+            fetching: tokio::spawn(fetch(cursor, teller, portions)).abort_handle(),
+        }
+    }
+}
+
+async fn fetch(mut cursor: Raw, teller: Arc<Teller>, portions: mpsc::Sender<Result<Lines, Error>>) {
+    let mut lines = Lines::default();
+    let end = loop {
+        match cursor.advance().await {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(error) => break Some(teller.tell(&error)),
+        }
+        if let Err(error) = lines.push_json(&cursor.current()) {
+            break Some(error);
+        }
+        // Nobody is there any more if it cannot be sent.
+        if lines.len() >= PORTION && portions.send(Ok(std::mem::take(&mut lines))).await.is_err() {
+            return;
+        }
+    };
+    let _ = portions.send(Ok(lines)).await;
+    if let Some(error) = end {
+        let _ = portions.send(Err(error)).await;
     }
 }
 
 impl Cursor for Documents {
     async fn fill(&mut self, page: &mut Page) -> Result<Flow, Error> {
         while page.has_room() {
-            let more = self.cursor.advance().await;
-            if !more.map_err(|error| self.teller.tell(&error))? {
-                return Ok(Flow::Last);
+            if let Some(line) = self.at_hand.take() {
+                page.push_line(line);
+                continue;
             }
-            page.push_json(&self.cursor.current())?;
+            // What is there already need not wait for more.
+            let portion = match self.coming.try_recv() {
+                Err(TryRecvError::Empty) if page.documents() > 0 => return Ok(Flow::More),
+                Err(_) => self.coming.recv().await,
+                Ok(portion) => Some(portion),
+            };
+            match portion {
+                Some(lines) => self.at_hand = lines?,
+                None => return Ok(Flow::Last),
+            }
         }
         Ok(Flow::More)
+    }
+}
+
+impl Drop for Documents {
+    fn drop(&mut self) {
+        self.fetching.abort();
     }
 }
 

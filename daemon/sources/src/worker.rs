@@ -62,6 +62,7 @@ impl Sources {
                 status: Arc::clone(&status),
                 chance: Chance(seed ^ (place as u64) << 32),
                 empty_in_row: 0,
+                ahead: None,
                 stop: stop.clone(),
             };
             all.statuses.push(status);
@@ -99,7 +100,16 @@ struct Worker {
     chance: Chance,
     /// Batches without a record that said that there is more.
     empty_in_row: u32,
+    /// Fetched while the batch before was stored.
+    ahead: Option<Polled>,
     stop: CancellationToken,
+}
+
+/// What a poll came to.
+struct Polled {
+    from: Option<Vec<u8>>,
+    began: Instant,
+    result: Result<Batch, PollError>,
 }
 
 /// The daemon is stopping.
@@ -117,17 +127,20 @@ impl Worker {
 
     /// Polls and stores; tells how long to wait then.
     async fn poll_once(&mut self) -> Result<Duration, Stopping> {
-        let began = Instant::now();
-        self.begin(SourceState::Polling);
-        self.status.lock().polls += 1;
         let checkpoint = self.intake.store.cursor(self.source.name());
         let checkpoint = checkpoint.map(|cursor| cursor.position().to_vec());
-        let polled = tokio::select! {
-            () = self.stop.cancelled() => return Err(Stopping),
-            polled = self.source.poll(checkpoint.clone(), self.schedule.max_records) => polled,
+        // What was fetched ahead counts only if it goes on from what is stored.
+        let ahead = self.ahead.take();
+        let polled = match ahead.filter(|ahead| ahead.from == checkpoint) {
+            Some(ahead) => ahead,
+            None => {
+                self.begin(SourceState::Polling);
+                self.poll(checkpoint).await?
+            }
         };
-        let stored = match polled {
-            Ok(batch) => self.take(batch, checkpoint.as_deref()).await?,
+        let began = polled.began;
+        let stored = match polled.result {
+            Ok(batch) => self.take(batch, polled.from.as_deref()).await?,
             Err(error) => Err(error),
         };
         Ok(match stored {
@@ -145,7 +158,21 @@ impl Worker {
         })
     }
 
-    /// Stores a batch, however long the store refuses; whether more can be fetched at once.
+    async fn poll(&self, from: Option<Vec<u8>>) -> Result<Polled, Stopping> {
+        let began = Instant::now();
+        self.status.lock().polls += 1;
+        let result = tokio::select! {
+            () = self.stop.cancelled() => return Err(Stopping),
+            result = self.source.poll(from.clone(), self.schedule.max_records) => result,
+        };
+        Ok(Polled {
+            from,
+            began,
+            result,
+        })
+    }
+
+    /// Stores a batch, and fetches the next one meanwhile; whether there is more to fetch.
     async fn take(
         &mut self,
         batch: Batch,
@@ -169,9 +196,23 @@ impl Worker {
             return Ok(Ok(more));
         }
         let batch = Arc::new(batch);
+        let next = async {
+            let from = (more && moved && !is_empty).then(|| batch.checkpoint.clone());
+            match from {
+                Some(from) => self.poll(Some(from)).await.ok(),
+                None => None,
+            }
+        };
+        let (stored, ahead) = tokio::join!(self.store_at_last(&batch), next);
+        self.ahead = ahead;
+        Ok(stored?.map(|()| more))
+    }
+
+    /// Stores a batch, however long the store refuses.
+    async fn store_at_last(&self, batch: &Arc<Batch>) -> Result<Result<(), PollError>, Stopping> {
         loop {
-            match self.store(&batch).await {
-                Ok(Ok(())) => return Ok(Ok(more)),
+            match self.store(batch).await {
+                Ok(Ok(())) => return Ok(Ok(())),
                 Ok(Err(unusable)) => return Ok(Err(self.unusable("invalid_batch", &unusable))),
                 Err(AppendError::Closed) => return Err(Stopping),
                 Err(error) => {

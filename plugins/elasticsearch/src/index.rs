@@ -14,8 +14,8 @@ pub(crate) struct Index {
     pub(crate) time: String,
     pub(crate) tiebreaker: Option<String>,
     pub(crate) query: Option<Value>,
-    /// Fields to send.
-    pub(crate) paths: Vec<String>,
+    /// Which parts of documents to send: a `_source` as the server has it.
+    pub(crate) source: Value,
     pub(crate) hits: Hits,
 }
 
@@ -156,7 +156,7 @@ impl Collection for Index {
             "index": self.index,
             "query": self.query(span)?,
             "sort": sort,
-            "source": self.paths,
+            "source": self.source,
             "limit": span.limit,
         });
         let cursor = host.query(&self.connector, "search", body.to_string(), &[])?;

@@ -62,6 +62,14 @@ fn hits_become_records() {
         body["query"]["bool"]["filter"][0]["range"]["@timestamp"]["lt"],
         TIME_MS + 55_000
     );
+    assert_eq!(body["source"], true);
+    let mut config = typical();
+    config["only_needed_fields"] = json!(true);
+    let host = Host::new().documents("logs", &[]);
+    source(config)
+        .poll(&host, None, &options())
+        .expect("a batch");
+    let body: Value = serde_json::from_slice(&host.queries()[0].body).expect("JSON");
     let fields = body["source"].as_array().expect("fields");
     assert!(fields.contains(&json!("server_name")) && !fields.contains(&json!("*")));
 }

@@ -44,7 +44,7 @@ impl Source for MongoDb {
 }
 
 /// JSON Schema of [`Config`].
-const CONFIG_SCHEMA: &str = concat!(
+pub const CONFIG_SCHEMA: &str = concat!(
     r#"{"type":"object","additionalProperties":false,"required":["connector","collection","mapping"],"properties":{
     "connector":{"type":"string","minLength":1,"description":"Which connector to ask; list it under the plugin's `connectors` too."},
     "database":{"type":"string","minLength":1,"description":"The database; the connector's own if it is not said."},

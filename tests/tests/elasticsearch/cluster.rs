@@ -1,6 +1,6 @@
 //! A server as its operator sees it, and the daemon's side of one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -121,4 +121,16 @@ pub fn source(daemon: &Daemon, name: &str) -> anyhow::Result<Value> {
     let sources = status["sources"].as_array().cloned().unwrap_or_default();
     let found = sources.into_iter().find(|source| source["name"] == name);
     found.with_context(|| format!("no source {name} in {status}"))
+}
+
+/// Code of the page that operators read, by language and place.
+pub fn example(language: &str, place: usize) -> anyhow::Result<String> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/elasticsearch.md");
+    let text = std::fs::read_to_string(page)?;
+    let fence = format!("```{language}\n");
+    let block = text
+        .split(&fence)
+        .nth(place + 1)
+        .context("no such example")?;
+    Ok(block.split("```").next().unwrap_or_default().to_owned())
 }

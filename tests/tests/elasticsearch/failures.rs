@@ -1,6 +1,5 @@
 //! What goes wrong is said, with names and without secrets, and the rest goes on.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,22 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, connector, connector_toml, plugin_toml, source};
+use crate::cluster::{Cluster, connector, connector_toml, example, plugin_toml, source};
 
 const PASSWORD: &str = "elastic-s3cret-1";
 const NOW_MS: i64 = 1_767_607_200_000;
-
-/// Code of the page that operators read, by language and place.
-fn example(language: &str, place: usize) -> anyhow::Result<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/elasticsearch.md");
-    let text = std::fs::read_to_string(page)?;
-    let fence = format!("```{language}\n");
-    let block = text
-        .split(&fence)
-        .nth(place + 1)
-        .context("no such example")?;
-    Ok(block.split("```").next().unwrap_or_default().to_owned())
-}
 
 fn flat(index: &str) -> String {
     format!(

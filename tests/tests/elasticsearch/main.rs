@@ -5,3 +5,4 @@ mod cluster;
 mod failures;
 mod flow;
 mod speed;
+mod streams;

@@ -57,6 +57,7 @@ mod completion;
 mod cursors;
 mod entries;
 mod instance;
+mod lines;
 mod log;
 mod page;
 pub mod testing;
@@ -70,6 +71,7 @@ use serde::de::DeserializeOwned;
 
 pub use answer::{Answer, Cursor, Flow};
 pub use entries::table;
+pub use lines::Lines;
 pub use log::Log;
 pub use page::Page;
 

@@ -6,22 +6,28 @@ use std::time::Duration;
 use argus_config::{Config, Plugin as PluginConfig};
 use argus_plugin_host::{Plugin, PluginError, PluginKind};
 use argus_sources::{Batch, PollError, PollFuture, Schedule, Source};
+use argus_store::StoreConfig;
 
 use super::plugin_set::PluginSet;
 
 /// A plugin of the kind `source`.
 struct PluginSource {
     plugin: Arc<Plugin>,
+    /// How far behind a server's newest record the store knows records that it has from others.
+    told_apart_secs: u64,
 }
 
 /// The enabled sources of the configuration. One that could not be loaded is among them: its polls fail, visibly, until
 /// it can.
 pub fn sources(plugins: &PluginSet, config: &Config) -> Vec<(Arc<dyn Source>, Schedule)> {
     let sources = plugins.of_kind(PluginKind::Source);
+    let exact_bins = StoreConfig::new("").exact_bins;
+    let told_apart_secs = u64::from(exact_bins) * u64::from(config.step.step_secs);
     sources
         .filter_map(|(name, plugin)| {
             let source = PluginSource {
                 plugin: Arc::clone(plugin),
+                told_apart_secs,
             };
             Some((
                 Arc::new(source) as Arc<dyn Source>,
@@ -48,7 +54,12 @@ impl Source for PluginSource {
 
     fn poll(&self, checkpoint: Option<Vec<u8>>, max_records: u32) -> PollFuture<'_> {
         Box::pin(async move {
-            let batch = self.plugin.poll(checkpoint, max_records).await;
+            let options = [(
+                "told-apart-secs".to_owned(),
+                self.told_apart_secs.to_string(),
+            )];
+            let polled = self.plugin.poll_with(checkpoint, max_records, options);
+            let batch = polled.await;
             let batch = batch.map_err(|error| poll_error(&error))?;
             Ok(Batch {
                 content: batch.content,
