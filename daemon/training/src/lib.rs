@@ -14,6 +14,7 @@ mod request;
 mod score;
 mod speed;
 mod spool;
+mod widen;
 mod workplace;
 
 pub use errors::TrainingError;

@@ -21,6 +21,7 @@ use crate::forecast::forecast_origins;
 use crate::record::record;
 use crate::score::Scorer;
 use crate::spool::{Making, RowsFrom, Spool};
+use crate::widen::Widener;
 use crate::workplace::Workplace;
 use crate::{Scores, TrainingError, schema_ref};
 
@@ -100,6 +101,11 @@ pub enum Stage<'a> {
     },
     /// The network learns; told after each step.
     Training(&'a Progress),
+    /// How far quantiles are to be widened is measured on a source.
+    Widening {
+        /// Its name.
+        trace: &'a str,
+    },
     /// The finished model is scored on a trace.
     Scoring {
         /// Its name.
@@ -184,7 +190,7 @@ pub fn train(
         progress: &mut progress,
         now: observer.now,
     };
-    let trained = train::run(&job, &mut watch).map_err(|error| match error {
+    let mut trained = train::run(&job, &mut watch).map_err(|error| match error {
         TrainError::Checkpoint(source @ CheckpointError::OtherRun { .. }) => {
             TrainingError::OtherRun {
                 dir: place.dir().to_owned(),
@@ -195,7 +201,15 @@ pub fn train(
     })?;
 
     let name = directory_name(&request.name, place.created_ms());
-    let scores = score(request, schema, &spool, &cuts, &trained, &name, observer)?;
+    let scores = widen_and_score(
+        request,
+        schema,
+        (&spool, steps),
+        &cuts,
+        &mut trained,
+        &name,
+        observer,
+    )?;
     let dir = request.output.join(&name);
     let facts: Vec<_> = cuts.iter().map(|cut| &cut.facts).collect();
     let from = from.map(|files| files.weights_sha256);
@@ -285,25 +299,43 @@ fn identity(spool: &Spool, corpus: &SpoolCorpus<'_>, cuts: &[Cut]) -> Value {
     json!({ "sources": sources.collect::<Vec<_>>(), "sha256": spool.digest() })
 }
 
-/// Scores the model from files, through the code that serves it; only then does it appear under its name.
-fn score(
+/// Measures how the model's quantiles have to be widened on what was held out to watch the run, then scores it; both
+/// through the code that serves it. Only then does it appear under its name.
+fn widen_and_score(
     request: &TrainRequest,
     schema: &Schema,
-    spool: &Spool,
+    (spool, steps): (&Spool, Steps),
     cuts: &[Cut],
-    trained: &Trained,
+    trained: &mut Trained,
     name: &str,
     observer: &mut Observer<'_>,
 ) -> Result<BTreeMap<String, Scores>, TrainingError> {
     fs::create_dir_all(&request.output).map_err(TrainingError::io(&request.output))?;
     let draft = request.output.join(format!(".{name}.unscored"));
-    if draft.exists() {
+    let open = |trained: &Trained| {
+        if draft.exists() {
+            remove(&draft)?;
+        }
+        write(&draft, trained, &Value::Null)?;
+        let model = Model::open(&draft, &schema_ref(schema), request.device);
         remove(&draft)?;
+        Ok::<_, TrainingError>(model?)
+    };
+    // A model that this one went on from was widened for its own mistakes.
+    trained.config.widening.clear();
+    let model = open(trained)?;
+    let mut widener = Widener::new(schema, model.quantile_levels(), cuts.len());
+    for (position, cut) in cuts.iter().enumerate() {
+        let name = &cut.source.name;
+        let _ = (observer.tell)(Stage::Widening { trace: name });
+        let origins = cut.widened(&spool.sources()[position], steps);
+        forecast_origins(&model, spool, position, &origins, |forecast| {
+            widener.add(position, forecast)
+        })?;
     }
-    write(&draft, trained, &Value::Null)?;
-    let model = Model::open(&draft, &schema_ref(schema), request.device);
-    remove(&draft)?;
-    let model = model?;
+    trained.config.widening = widener.finish();
+
+    let model = open(trained)?;
     let mut scores = BTreeMap::new();
     for (position, cut) in cuts.iter().enumerate() {
         let Some(origins) = &cut.scored else { continue };

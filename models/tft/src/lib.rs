@@ -40,6 +40,7 @@ mod source;
 pub mod train;
 mod transformation;
 mod weights;
+mod widening;
 mod window;
 
 pub use architecture::{Architecture, Direct, Embedding, Target, Variables};
@@ -66,4 +67,5 @@ pub use schema_ref::{MetricRef, SchemaRef};
 pub use sgemm::sgemm_gflops;
 pub use source::{Calendar, Naming, Source, Variable};
 pub use transformation::Transformation;
+pub use widening::{Widening, WideningFit};
 pub use window::{Future, Window};

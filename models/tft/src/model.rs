@@ -16,6 +16,7 @@ use crate::model_config::ModelConfig;
 use crate::model_dir::ModelFiles;
 use crate::network::{Bound, Network};
 use crate::schema_ref::SchemaRef;
+use crate::widening;
 use crate::window::Window;
 
 /// Windows in one pass through the network: as many as keep activations within the processor's caches.
@@ -36,6 +37,10 @@ pub struct Model {
     ranges: Vec<(f32, f32)>,
     /// Which target each metric is, if any.
     targets: Vec<Option<usize>>,
+    /// Where each metric's widening is in the configuration, if it has one.
+    widenings: Vec<Option<usize>>,
+    /// Which quantile is the median.
+    middle: usize,
     engine: Engine,
     chunk: usize,
     training: Value,
@@ -146,12 +151,18 @@ impl Model {
             let mut targets = files.config.architecture.targets.iter();
             targets.position(|target| target.name == m.name)
         };
+        let widening = |m: &crate::MetricRef| {
+            let mut widenings = files.config.widening.iter();
+            widenings.position(|widening| widening.metric == m.name)
+        };
         let range = |m: &crate::MetricRef| (limit(m.min, f32::MIN), limit(m.max, f32::MAX));
         Ok(Self {
             dir: dir.to_owned(),
             preparer,
             ranges: expect.metrics.iter().map(range).collect(),
             targets: expect.metrics.iter().map(target).collect(),
+            widenings: expect.metrics.iter().map(widening).collect(),
+            middle: widening::middle(&files.config.quantile_levels),
             engine,
             chunk,
             training: files.training,
@@ -324,6 +335,7 @@ impl Model {
             let of_metric = |metric: usize| {
                 let (scale, (least, most)) = (scales[metric], self.ranges[metric]);
                 let target = self.targets[metric]?;
+                let widening = self.widenings[metric].map(|at| &self.config().widening[at]);
                 scale.is_observed().then(|| {
                     let mut quantiles = Vec::with_capacity(horizon * levels);
                     for step in 0..horizon {
@@ -334,7 +346,14 @@ impl Model {
                             .map(|raw| scale.restore(*raw));
                         quantiles.extend(restored.map(|value| value.clamp(least, most)));
                         // The network may cross its quantiles; what is served never does.
-                        quantiles[step * levels..].sort_unstable_by(f32::total_cmp);
+                        let row = &mut quantiles[step * levels..];
+                        row.sort_unstable_by(f32::total_cmp);
+                        if let Some(widening) = widening {
+                            widening.apply(self.middle, row);
+                            row.iter_mut()
+                                .for_each(|value| *value = value.clamp(least, most));
+                            row.sort_unstable_by(f32::total_cmp);
+                        }
                     }
                     quantiles.into_boxed_slice()
                 })

@@ -9,6 +9,7 @@ use crate::direct_inputs::{DirectConfig, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS
 use crate::normalise::NormaliserConfig;
 use crate::schema_ref::SchemaRef;
 use crate::source::{Calendar, Source, Variable};
+use crate::widening::Widening;
 
 /// The newest format that this code reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -36,6 +37,9 @@ pub struct ModelConfig {
     /// The rhythms that the direct paths' inputs are made of, for an architecture that has these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direct: Option<DirectConfig>,
+    /// Factors on the quantiles' distances to the median, for metrics that have any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub widening: Vec<Widening>,
 }
 
 /// The choices that [`ModelConfig::for_schema`] leaves to the trainer.
@@ -230,6 +234,7 @@ impl ModelConfig {
                 cycle_steps: 3_600 / options.step_secs.max(1),
             }),
             architecture,
+            widening: Vec::new(),
         }
     }
 
@@ -280,6 +285,7 @@ impl ModelConfig {
             );
         }
         self.check_direct()?;
+        self.check_widening()?;
         self.normaliser.check()?;
         self.check_columns()
     }
@@ -313,6 +319,20 @@ impl ModelConfig {
             "`direct` and `architecture.direct` must both be there, the latter with {STEP_INPUTS} step, {WINDOW_INPUTS} \
              window and {TIME_INPUTS} time inputs, and `cycle_steps` no longer than the context"
         ))
+    }
+
+    fn check_widening(&self) -> Result<(), String> {
+        let mut widened = BTreeSet::new();
+        for widening in &self.widening {
+            let metric = &widening.metric;
+            if self.schema.metric_index(metric).is_none() || !widened.insert(metric) {
+                return Err(format!(
+                    "`widening` names `{metric}`, which the schema does not have or which repeats"
+                ));
+            }
+            widening.check(self.quantile_levels.len())?;
+        }
+        Ok(())
     }
 
     fn check_columns(&self) -> Result<(), String> {

@@ -129,6 +129,7 @@ pub fn import(
         normaliser: built.normaliser,
         architecture,
         direct: None,
+        widening: Vec::new(),
     };
     config.check().map_err(ImportError::Description)?;
     let training = json!({

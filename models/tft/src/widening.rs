@@ -1,0 +1,319 @@
+//! Conformal widening: how far served quantiles lie from the median, measured on windows that were not learned from.
+//!
+//! A network that has seen little data is too sure of itself, and not equally so everywhere: the spread it gives a busy
+//! server may be right and that of a quiet one too wide. So the distance of each quantile to the median is multiplied
+//! with a factor that depends on the median's own size, chosen such that on held-back windows a share of q of the truth
+//! lies below the quantile q (split conformal prediction with a score scaled by the forecast's own spread: Romano,
+//! Patterson & Candès 2019, Mondrian by level). Medians are never moved.
+
+use serde::{Deserialize, Serialize};
+
+use crate::normalise::compress;
+
+/// Groups of medians of like size that get factors of their own.
+const GROUPS: usize = 6;
+/// Fewer samples say too little of the outer quantiles for a group of their own.
+const LEAST_SAMPLES: usize = 2_000;
+/// Samples kept of a metric in a source; beyond, every second is dropped.
+const MOST_SAMPLES: usize = 1 << 16;
+/// Factors beyond these would hide a forecast that is of no use.
+const FACTORS: std::ops::RangeInclusive<f32> = 0.33..=3.0;
+
+/// The factors of one metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Widening {
+    /// The metric.
+    pub metric: String,
+    /// Medians that factors are known for, as `sign · ln(1 + |median|)` in the metric's unit, rising. Between two,
+    /// factors are interpolated; outside, the nearest count.
+    pub medians: Vec<f32>,
+    /// A row for each of these, with a factor for each quantile level.
+    pub factors: Vec<Vec<f32>>,
+}
+
+impl Widening {
+    /// Says what is wrong with it, for so many quantile levels.
+    pub(crate) fn check(&self, levels: usize) -> Result<(), String> {
+        let rises = self.medians.windows(2).all(|pair| pair[0] < pair[1]);
+        let legal = |factor: &f32| FACTORS.contains(factor);
+        let fits = |row: &Vec<f32>| row.len() == levels && row.iter().all(legal);
+        if !self.medians.is_empty()
+            && self.medians.iter().all(|median| median.is_finite())
+            && rises
+            && self.factors.len() == self.medians.len()
+            && self.factors.iter().all(fits)
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "`widening` of `{}` needs rising finite medians and for each a row of {levels} factors within {} to {}",
+            self.metric,
+            FACTORS.start(),
+            FACTORS.end()
+        ))
+    }
+
+    /// Widens a rising row of quantiles, whose median is at `middle`; they may cross afterwards.
+    pub(crate) fn apply(&self, middle: usize, row: &mut [f32]) {
+        let median = row[middle];
+        let at = compress(median);
+        let next = self.medians.partition_point(|known| *known <= at);
+        let (low, high) = (next.saturating_sub(1), next.min(self.medians.len() - 1));
+        let gap = self.medians[high] - self.medians[low];
+        let share = if gap > 0.0 {
+            (at - self.medians[low]) / gap
+        } else {
+            0.0
+        };
+        let (low, high) = (&self.factors[low], &self.factors[high]);
+        for (level, value) in row.iter_mut().enumerate() {
+            let factor = low[level] + (high[level] - low[level]) * share;
+            *value = median + (*value - median) * factor;
+        }
+    }
+}
+
+/// Position of the median, or of the level nearest to it.
+pub(crate) fn middle(levels: &[f64]) -> usize {
+    let gap = |level: &f64| (level - 0.5).abs();
+    let nearest = levels.iter().enumerate();
+    nearest
+        .min_by(|(_, a), (_, b)| gap(a).total_cmp(&gap(b)))
+        .map_or(0, |(position, _)| position)
+}
+
+/// Finds a metric's factors from forecasts and what came true. Every source of data counts the same.
+#[derive(Debug)]
+pub struct WideningFit {
+    levels: Vec<f64>,
+    middle: usize,
+    /// By source.
+    sources: Vec<Samples>,
+}
+
+/// An even part of a source's forecasts, however many come.
+#[derive(Debug, Clone, Default)]
+struct Samples {
+    /// Compressed median, and for each level how far the truth lies beyond the median, in multiples of that quantile's
+    /// distance to it.
+    rows: Vec<(f32, Vec<f32>)>,
+    seen: usize,
+    /// Every so many is kept; 2 to the power of this.
+    thinned: u32,
+}
+
+impl WideningFit {
+    /// For forecasts at some quantile levels, from so many sources.
+    pub fn new(levels: &[f64], sources: usize) -> Self {
+        Self {
+            levels: levels.to_vec(),
+            middle: middle(levels),
+            sources: vec![Samples::default(); sources],
+        }
+    }
+
+    /// Takes a forecast's rising `quantiles`, not widened, and what came true.
+    pub fn add(&mut self, source: usize, quantiles: &[f32], truth: f32) {
+        let samples = &mut self.sources[source];
+        samples.seen += 1;
+        if !samples.seen.is_multiple_of(1 << samples.thinned) {
+            return;
+        }
+        let median = quantiles[self.middle];
+        let off = truth - median;
+        let ratio = |quantile: &f32| match quantile - median {
+            _ if off == 0.0 => 0.0,
+            // No factor would reach the truth.
+            0.0 => f32::INFINITY,
+            distance => off / distance,
+        };
+        let ratios = quantiles.iter().map(ratio).collect();
+        samples.rows.push((compress(median), ratios));
+        if samples.rows.len() >= MOST_SAMPLES {
+            samples.thinned += 1;
+            let mut position = 0usize;
+            samples.rows.retain(|_| {
+                position += 1;
+                position.is_multiple_of(2)
+            });
+        }
+    }
+
+    /// The factors, where there was enough to find any.
+    pub fn finish(self, metric: &str) -> Option<Widening> {
+        let mut rows = Vec::new();
+        for samples in &self.sources {
+            let weight = 1.0 / samples.rows.len() as f64;
+            rows.extend(
+                samples
+                    .rows
+                    .iter()
+                    .map(|(at, ratios)| (*at, weight, ratios)),
+            );
+        }
+        rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let total: f64 = rows.iter().map(|(_, weight, _)| weight).sum();
+        let (mut medians, mut factors) = (Vec::new(), Vec::new());
+        let (mut rest, mut left) = (rows.as_slice(), total);
+        while rest.len() >= LEAST_SAMPLES {
+            let groups_left = (left / total * GROUPS as f64).round().max(1.0);
+            let mut size = 0;
+            let mut weight = 0.0;
+            // Medians of the same size are never parted, and no group is too small, nor what is left after it.
+            while size < rest.len()
+                && (weight < left / groups_left
+                    || size < LEAST_SAMPLES
+                    || rest.len() - size < LEAST_SAMPLES
+                    || rest[size].0 <= rest[size - 1].0)
+            {
+                weight += rest[size].1;
+                size += 1;
+            }
+            let group;
+            (group, rest) = rest.split_at(size);
+            left -= weight;
+            medians.push(weighted_quantile(
+                group.iter().map(|row| (row.0, row.1)),
+                0.5,
+            ));
+            factors.push(self.factors_of(group));
+        }
+        (!medians.is_empty()).then(|| Widening {
+            metric: metric.to_owned(),
+            medians,
+            factors,
+        })
+    }
+
+    fn factors_of(&self, group: &[(f32, f64, &Vec<f32>)]) -> Vec<f32> {
+        let of_level = |(level, share): (usize, &f64)| {
+            if level == self.middle {
+                return 1.0;
+            }
+            // On the median's far side the truth lies beyond a quantile as often as its level says.
+            let share = share.max(1.0 - share);
+            let ratios = group
+                .iter()
+                .map(|(_, weight, ratios)| (ratios[level], *weight));
+            weighted_quantile(ratios, share).clamp(*FACTORS.start(), *FACTORS.end())
+        };
+        self.levels.iter().enumerate().map(of_level).collect()
+    }
+}
+
+/// The least value that at least a share of the weight does not exceed.
+fn weighted_quantile(values: impl Iterator<Item = (f32, f64)>, share: f64) -> f32 {
+    let mut values: Vec<(f32, f64)> = values.collect();
+    values.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let wanted = share * values.iter().map(|(_, weight)| weight).sum::<f64>();
+    let mut sum = 0.0;
+    for (value, weight) in &values {
+        sum += weight;
+        if sum >= wanted {
+            return *value;
+        }
+    }
+    values.last().map_or(1.0, |(value, _)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+
+    /// Truths spread evenly over -1..1 around the median, times `spread`; a forecast that says -0.4 to 0.4.
+    fn fit(spreads: [f32; 2]) -> Widening {
+        let mut fit = WideningFit::new(&LEVELS, 2);
+        for (source, spread) in spreads.into_iter().enumerate() {
+            // The sources' medians differ, as those of two fleets do.
+            let median = 10f32.powi(3 * source as i32);
+            for i in 0..10_000 {
+                let truth = median + ((i as f32 + 0.5) / 5_000.0 - 1.0) * spread;
+                fit.add(source, &[median - 0.4, median, median + 0.4], truth);
+            }
+        }
+        fit.finish("m").expect("enough samples")
+    }
+
+    #[test]
+    fn too_narrow_is_widened_and_too_wide_narrowed() {
+        let widening = fit([1.0, 0.25]);
+        widening.check(3).expect("is legal");
+        for (median, spread) in [(1.0f32, 1.0), (1_000.0, 0.25)] {
+            let mut row = [median - 0.4, median, median + 0.4];
+            widening.apply(1, &mut row);
+            let right = 0.8 * spread;
+            assert!(
+                (row[0] - (median - right)).abs() < 2e-3 * right.max(median),
+                "{row:?}"
+            );
+            assert!(
+                (row[2] - (median + right)).abs() < 2e-3 * right.max(median),
+                "{row:?}"
+            );
+            assert_eq!(row[1], median);
+        }
+    }
+
+    #[test]
+    fn factors_between_two_medians_lie_between() {
+        let widening = fit([1.0, 0.25]);
+        let mut row = [99.6, 100.0, 100.4];
+        widening.apply(1, &mut row);
+        assert!(row[2] > 100.25 && row[2] < 100.75, "{row:?}");
+    }
+
+    #[test]
+    fn nothing_is_said_without_samples() {
+        let mut fit = WideningFit::new(&LEVELS, 1);
+        for _ in 0..LEAST_SAMPLES - 1 {
+            fit.add(0, &[0.0, 1.0, 2.0], 5.0);
+        }
+        assert_eq!(fit.finish("m"), None);
+    }
+
+    #[test]
+    fn however_many_samples_come_few_are_kept() {
+        let mut fit = WideningFit::new(&LEVELS, 1);
+        for i in 0..400_000 {
+            fit.add(0, &[0.0, 1.0, 2.0], 1.0 + (i % 101) as f32 / 50.0 - 1.0);
+        }
+        assert!(fit.sources[0].rows.len() < MOST_SAMPLES);
+        let widening = fit.finish("m").expect("enough samples");
+        assert!((widening.factors[0][2] - 0.8).abs() < 0.02, "{widening:?}");
+    }
+
+    #[test]
+    fn silent_series_are_not_blown_up() {
+        let mut fit = WideningFit::new(&LEVELS, 1);
+        for i in 0..10_000 {
+            let truth = if i % 50 == 0 { 3.0 } else { 0.0 };
+            fit.add(0, &[0.0, 0.0, 0.0], truth);
+        }
+        let widening = fit.finish("m").expect("enough samples");
+        let mut row = [0.0, 0.0, 0.0];
+        widening.apply(1, &mut row);
+        assert_eq!(row, [0.0; 3]);
+        widening.check(3).expect("is legal");
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let good = fit([1.0, 0.25]);
+        type Spoil = fn(&mut Widening);
+        let spoilt: [Spoil; 5] = [
+            |w| w.medians.clear(),
+            |w| w.medians.reverse(),
+            |w| w.factors[0][0] = f32::NAN,
+            |w| w.factors[0][0] = -1.0,
+            |w| w.factors[1].truncate(1),
+        ];
+        for spoil in spoilt {
+            let mut widening = good.clone();
+            spoil(&mut widening);
+            assert!(widening.check(3).is_err(), "{widening:?}");
+        }
+    }
+}
