@@ -19,8 +19,6 @@ const WATCHED_SHARE: f64 = 0.08;
 const WATCHED_WINDOWS: usize = 128;
 /// Hours between two scored origins of a server; odd, so that all hours of the day come up.
 const SCORED_EVERY_HOURS: i64 = 7;
-/// Hours between two origins of a server at which quantiles are measured to be widened; what is watched is short.
-const WIDENED_EVERY_HOURS: i64 = 1;
 
 /// How one source is cut.
 #[derive(Debug)]
@@ -91,7 +89,7 @@ pub(crate) fn cut_trace(
     }
     let origins = match &input.origins {
         Some(path) => read_origins(path)?,
-        None => origins(index, (scored_from, end), SCORED_EVERY_HOURS, steps),
+        None => origins(index, scored_from, end, steps),
     };
     let cut = cut(index, input.share, scored_from, schema);
     Ok(Cut {
@@ -157,13 +155,6 @@ impl Cut {
         self.watched_until_ms
     }
 
-    /// Origins whose futures lie after all that is learned and before all that is scored: where quantiles are measured
-    /// to be widened.
-    pub(crate) fn widened(&self, index: &SourceIndex, steps: Steps) -> Vec<Origin> {
-        let span = (self.learned_until_ms, self.watched_until_ms);
-        origins(index, span, WIDENED_EVERY_HOURS, steps)
-    }
-
     /// The windows that the run is watched on: their whole futures lie after all that is learned and before all that
     /// is scored.
     ///
@@ -217,14 +208,9 @@ impl Cut {
 }
 
 /// Origins with a whole horizon after them, staggered from server to server.
-fn origins(
-    index: &SourceIndex,
-    (from_ms, end_ms): (i64, i64),
-    every_hours: i64,
-    steps: Steps,
-) -> Vec<Origin> {
+fn origins(index: &SourceIndex, from_ms: i64, end_ms: i64, steps: Steps) -> Vec<Origin> {
     let step_ms = steps.ms();
-    let stride = (every_hours * 3_600_000).div_euclid(step_ms).max(1) * step_ms;
+    let stride = (SCORED_EVERY_HOURS * 3_600_000).div_euclid(step_ms).max(1) * step_ms;
     let last = end_ms - steps.horizon as i64 * step_ms;
     let mut all = Vec::new();
     for (number, server) in index.servers.iter().enumerate() {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
 use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
-use crate::forecast::forecast_origins;
+use crate::forecast::{OriginForecast, forecast_origins};
 use crate::record::record;
 use crate::score::Scorer;
 use crate::spool::{Making, RowsFrom, Spool};
@@ -101,11 +101,6 @@ pub enum Stage<'a> {
     },
     /// The network learns; told after each step.
     Training(&'a Progress),
-    /// How far quantiles are to be widened is measured on a source.
-    Widening {
-        /// Its name.
-        trace: &'a str,
-    },
     /// The finished model is scored on a trace.
     Scoring {
         /// Its name.
@@ -204,7 +199,7 @@ pub fn train(
     let scores = widen_and_score(
         request,
         schema,
-        (&spool, steps),
+        &spool,
         &cuts,
         &mut trained,
         &name,
@@ -299,12 +294,12 @@ fn identity(spool: &Spool, corpus: &SpoolCorpus<'_>, cuts: &[Cut]) -> Value {
     json!({ "sources": sources.collect::<Vec<_>>(), "sha256": spool.digest() })
 }
 
-/// Measures how the model's quantiles have to be widened on what was held out to watch the run, then scores it; both
-/// through the code that serves it. Only then does it appear under its name.
+/// Scores the model from files, through the code that serves it, and widens its quantiles by what came true there; only
+/// then does it appear under its name.
 fn widen_and_score(
     request: &TrainRequest,
     schema: &Schema,
-    (spool, steps): (&Spool, Steps),
+    spool: &Spool,
     cuts: &[Cut],
     trained: &mut Trained,
     name: &str,
@@ -312,42 +307,43 @@ fn widen_and_score(
 ) -> Result<BTreeMap<String, Scores>, TrainingError> {
     fs::create_dir_all(&request.output).map_err(TrainingError::io(&request.output))?;
     let draft = request.output.join(format!(".{name}.unscored"));
-    let open = |trained: &Trained| {
+    let mut forecast = |trained: &Trained, visit: &mut dyn FnMut(usize, &OriginForecast<'_>)| {
         if draft.exists() {
             remove(&draft)?;
         }
         write(&draft, trained, &Value::Null)?;
         let model = Model::open(&draft, &schema_ref(schema), request.device);
         remove(&draft)?;
-        Ok::<_, TrainingError>(model?)
+        let model = model?;
+        for (position, cut) in cuts.iter().enumerate() {
+            let Some(origins) = &cut.scored else { continue };
+            let name = &cut.source.name;
+            let _ = (observer.tell)(Stage::Scoring { trace: name });
+            forecast_origins(&model, spool, position, origins, |forecast| {
+                visit(position, forecast)
+            })?;
+        }
+        Ok::<_, TrainingError>(())
     };
+    let levels = trained.config.quantile_levels.clone();
     // A model that this one went on from was widened for its own mistakes.
     trained.config.widening.clear();
-    let model = open(trained)?;
-    let mut widener = Widener::new(schema, model.quantile_levels(), cuts.len());
-    for (position, cut) in cuts.iter().enumerate() {
-        let name = &cut.source.name;
-        let _ = (observer.tell)(Stage::Widening { trace: name });
-        let origins = cut.widened(&spool.sources()[position], steps);
-        forecast_origins(&model, spool, position, &origins, |forecast| {
-            widener.add(position, forecast)
-        })?;
-    }
+    let mut widener = Widener::new(schema, &levels, cuts.len());
+    forecast(trained, &mut |source, forecast| {
+        widener.add(source, forecast);
+    })?;
     trained.config.widening = widener.finish();
 
-    let model = open(trained)?;
-    let mut scores = BTreeMap::new();
-    for (position, cut) in cuts.iter().enumerate() {
-        let Some(origins) = &cut.scored else { continue };
-        let name = &cut.source.name;
-        let _ = (observer.tell)(Stage::Scoring { trace: name });
-        let mut scorer = Scorer::new(schema, model.quantile_levels(), spool.step_secs());
-        forecast_origins(&model, spool, position, origins, |forecast| {
-            scorer.add(forecast)
-        })?;
-        scores.insert(name.clone(), scorer.finish());
-    }
-    Ok(scores)
+    let scorer = |_| Scorer::new(schema, &levels, spool.step_secs());
+    let mut scorers: Vec<Scorer<'_>> = cuts.iter().map(scorer).collect();
+    forecast(trained, &mut |source, forecast| {
+        scorers[source].add(forecast);
+    })?;
+    let scored = cuts.iter().zip(scorers);
+    let scored = scored.filter(|(cut, _)| cut.scored.is_some());
+    Ok(scored
+        .map(|(cut, scorer)| (cut.source.name.clone(), scorer.finish()))
+        .collect())
 }
 
 fn write(dir: &Path, trained: &Trained, record: &Value) -> Result<(), SaveError> {

@@ -15,7 +15,11 @@ pub(crate) struct Widener<'a> {
 
 impl<'a> Widener<'a> {
     pub(crate) fn new(schema: &'a Schema, levels: &[f64], sources: usize) -> Self {
-        let fit = |_| WideningFit::new(levels, sources);
+        let limit = |limit: Option<f64>, none: f32| limit.map_or(none, |limit| limit as f32);
+        let fit = |metric: &argus_schema::Metric| {
+            let range = (limit(metric.min, f32::MIN), limit(metric.max, f32::MAX));
+            WideningFit::new(levels, range, sources)
+        };
         Self {
             schema,
             levels: levels.len(),

@@ -349,9 +349,7 @@ impl Model {
                         let row = &mut quantiles[step * levels..];
                         row.sort_unstable_by(f32::total_cmp);
                         if let Some(widening) = widening {
-                            widening.apply(self.middle, row);
-                            row.iter_mut()
-                                .for_each(|value| *value = value.clamp(least, most));
+                            widening.apply(self.middle, (least, most), row);
                             row.sort_unstable_by(f32::total_cmp);
                         }
                     }

@@ -2,9 +2,10 @@
 //!
 //! A network that has seen little data is too sure of itself, and not equally so everywhere: the spread it gives a busy
 //! server may be right and that of a quiet one too wide. So the distance of each quantile to the median is multiplied
-//! with a factor that depends on the median's own size, chosen such that on held-back windows a share of q of the truth
-//! lies below the quantile q (split conformal prediction with a score scaled by the forecast's own spread: Romano,
-//! Patterson & Candès 2019, Mondrian by level). Medians are never moved.
+//! with a factor that depends on the median's own size, chosen such that on held-back windows as much of the truth lies
+//! between a quantile and its mirror image as their levels say (split conformal prediction with a score scaled by the
+//! forecast's own spread: Romano, Patterson & Candès 2019, Mondrian by level). Both sides share a factor: what a few
+//! held-back days say of a forecast's bias is true of those days only. Medians are never moved.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +55,9 @@ impl Widening {
         ))
     }
 
-    /// Widens a rising row of quantiles, whose median is at `middle`; they may cross afterwards.
-    pub(crate) fn apply(&self, middle: usize, row: &mut [f32]) {
+    /// Widens a rising row of quantiles, whose median is at `middle`, within a metric's legal range; afterwards they may
+    /// cross. A quantile at the range's edge stays: the truth is often exactly there, and never beyond.
+    pub(crate) fn apply(&self, middle: usize, (least, most): (f32, f32), row: &mut [f32]) {
         let median = row[middle];
         let at = compress(median);
         let next = self.medians.partition_point(|known| *known <= at);
@@ -68,8 +70,10 @@ impl Widening {
         };
         let (low, high) = (&self.factors[low], &self.factors[high]);
         for (level, value) in row.iter_mut().enumerate() {
-            let factor = low[level] + (high[level] - low[level]) * share;
-            *value = median + (*value - median) * factor;
+            if *value > least && *value < most {
+                let factor = low[level] + (high[level] - low[level]) * share;
+                *value = (median + (*value - median) * factor).clamp(least, most);
+            }
         }
     }
 }
@@ -88,6 +92,8 @@ pub(crate) fn middle(levels: &[f64]) -> usize {
 pub struct WideningFit {
     levels: Vec<f64>,
     middle: usize,
+    /// The metric's legal range.
+    range: (f32, f32),
     /// By source.
     sources: Vec<Samples>,
 }
@@ -95,8 +101,8 @@ pub struct WideningFit {
 /// An even part of a source's forecasts, however many come.
 #[derive(Debug, Clone, Default)]
 struct Samples {
-    /// Compressed median, and for each level how far the truth lies beyond the median, in multiples of that quantile's
-    /// distance to it.
+    /// Compressed median, and for each level how far the truth lies from the median, in multiples of the distance of the
+    /// quantile on that side: this one or its mirror image.
     rows: Vec<(f32, Vec<f32>)>,
     seen: usize,
     /// Every so many is kept; 2 to the power of this.
@@ -104,11 +110,12 @@ struct Samples {
 }
 
 impl WideningFit {
-    /// For forecasts at some quantile levels, from so many sources.
-    pub fn new(levels: &[f64], sources: usize) -> Self {
+    /// For forecasts of a metric with a legal range, at some quantile levels, from so many sources.
+    pub fn new(levels: &[f64], range: (f32, f32), sources: usize) -> Self {
         Self {
             levels: levels.to_vec(),
             middle: middle(levels),
+            range,
             sources: vec![Samples::default(); sources],
         }
     }
@@ -122,13 +129,24 @@ impl WideningFit {
         }
         let median = quantiles[self.middle];
         let off = truth - median;
-        let ratio = |quantile: &f32| match quantile - median {
-            _ if off == 0.0 => 0.0,
-            // No factor would reach the truth.
-            0.0 => f32::INFINITY,
-            distance => off / distance,
+        let ratio = |level: usize| {
+            let (own, mirror) = (quantiles[level], quantiles[self.levels.len() - 1 - level]);
+            let (low, high) = (own.min(mirror), own.max(mirror));
+            let (quantile, edge) = if off < 0.0 {
+                (low, low <= self.range.0)
+            } else {
+                (high, high >= self.range.1)
+            };
+            if off == 0.0 || edge {
+                0.0
+            } else if quantile == median {
+                // No factor would reach the truth.
+                f32::INFINITY
+            } else {
+                off / (quantile - median)
+            }
         };
-        let ratios = quantiles.iter().map(ratio).collect();
+        let ratios = (0..self.levels.len()).map(ratio).collect();
         samples.rows.push((compress(median), ratios));
         if samples.rows.len() >= MOST_SAMPLES {
             samples.thinned += 1;
@@ -140,8 +158,15 @@ impl WideningFit {
         }
     }
 
-    /// The factors, where there was enough to find any.
+    /// The factors, where there was enough to find any; none for levels that do not mirror each other.
     pub fn finish(self, metric: &str) -> Option<Widening> {
+        let mirrored = self.levels.iter().zip(self.levels.iter().rev());
+        if !mirrored
+            .map(|(a, b)| a + b - 1.0)
+            .all(|gap| gap.abs() < 1e-9)
+        {
+            return None;
+        }
         let mut rows = Vec::new();
         for samples in &self.sources {
             let weight = 1.0 / samples.rows.len() as f64;
@@ -191,8 +216,8 @@ impl WideningFit {
             if level == self.middle {
                 return 1.0;
             }
-            // On the median's far side the truth lies beyond a quantile as often as its level says.
-            let share = share.max(1.0 - share);
+            // What lies between this level and its mirror image.
+            let share = (2.0 * share - 1.0).abs();
             let ratios = group
                 .iter()
                 .map(|(_, weight, ratios)| (ratios[level], *weight));
@@ -222,10 +247,11 @@ mod tests {
     use super::*;
 
     const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
+    const RANGE: (f32, f32) = (-1e6, 1e6);
 
     /// Truths spread evenly over -1..1 around the median, times `spread`; a forecast that says -0.4 to 0.4.
     fn fit(spreads: [f32; 2]) -> Widening {
-        let mut fit = WideningFit::new(&LEVELS, 2);
+        let mut fit = WideningFit::new(&LEVELS, RANGE, 2);
         for (source, spread) in spreads.into_iter().enumerate() {
             // The sources' medians differ, as those of two fleets do.
             let median = 10f32.powi(3 * source as i32);
@@ -243,7 +269,7 @@ mod tests {
         widening.check(3).expect("is legal");
         for (median, spread) in [(1.0f32, 1.0), (1_000.0, 0.25)] {
             let mut row = [median - 0.4, median, median + 0.4];
-            widening.apply(1, &mut row);
+            widening.apply(1, RANGE, &mut row);
             let right = 0.8 * spread;
             assert!(
                 (row[0] - (median - right)).abs() < 2e-3 * right.max(median),
@@ -261,13 +287,13 @@ mod tests {
     fn factors_between_two_medians_lie_between() {
         let widening = fit([1.0, 0.25]);
         let mut row = [99.6, 100.0, 100.4];
-        widening.apply(1, &mut row);
+        widening.apply(1, RANGE, &mut row);
         assert!(row[2] > 100.25 && row[2] < 100.75, "{row:?}");
     }
 
     #[test]
     fn nothing_is_said_without_samples() {
-        let mut fit = WideningFit::new(&LEVELS, 1);
+        let mut fit = WideningFit::new(&LEVELS, RANGE, 1);
         for _ in 0..LEAST_SAMPLES - 1 {
             fit.add(0, &[0.0, 1.0, 2.0], 5.0);
         }
@@ -276,7 +302,7 @@ mod tests {
 
     #[test]
     fn however_many_samples_come_few_are_kept() {
-        let mut fit = WideningFit::new(&LEVELS, 1);
+        let mut fit = WideningFit::new(&LEVELS, RANGE, 1);
         for i in 0..400_000 {
             fit.add(0, &[0.0, 1.0, 2.0], 1.0 + (i % 101) as f32 / 50.0 - 1.0);
         }
@@ -287,16 +313,30 @@ mod tests {
 
     #[test]
     fn silent_series_are_not_blown_up() {
-        let mut fit = WideningFit::new(&LEVELS, 1);
+        let mut fit = WideningFit::new(&LEVELS, RANGE, 1);
         for i in 0..10_000 {
             let truth = if i % 50 == 0 { 3.0 } else { 0.0 };
             fit.add(0, &[0.0, 0.0, 0.0], truth);
         }
         let widening = fit.finish("m").expect("enough samples");
         let mut row = [0.0, 0.0, 0.0];
-        widening.apply(1, &mut row);
+        widening.apply(1, RANGE, &mut row);
         assert_eq!(row, [0.0; 3]);
         widening.check(3).expect("is legal");
+    }
+
+    #[test]
+    fn what_lies_at_the_edge_of_the_range_stays_there() {
+        let mut fit = WideningFit::new(&LEVELS, (0.0, 100.0), 1);
+        for i in 0..10_000 {
+            // Far too wide above, and often exactly as low as can be.
+            fit.add(0, &[0.0, 1.0, 9.0], (i % 4) as f32);
+        }
+        let widening = fit.finish("m").expect("enough samples");
+        let mut row = [0.0, 1.0, 9.0];
+        widening.apply(1, (0.0, 100.0), &mut row);
+        assert_eq!(row[0], 0.0);
+        assert!((3.0..4.0).contains(&row[2]), "{row:?}");
     }
 
     #[test]

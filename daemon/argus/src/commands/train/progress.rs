@@ -57,10 +57,6 @@ impl Teller {
                 }
                 self.write(now.validation_loss.is_some(), facts);
             }
-            Stage::Widening { trace } => {
-                self.enter("widening", 0, "");
-                self.write(true, || json!({ "state": "widening", "trace": trace }));
-            }
             Stage::Scoring { trace } => {
                 self.enter("scoring", 0, "");
                 self.write(true, || json!({ "state": "scoring", "trace": trace }));
