@@ -31,8 +31,12 @@ fn fleet(servers: u32, days: u32, seed: u64) -> FleetSpec {
 
 /// A trace of two servers over four days; `change` may edit each series.
 fn write_trace(path: &Path, change: impl Fn(&mut Series)) {
+    write_trace_of(2, path, change);
+}
+
+fn write_trace_of(servers: u32, path: &Path, change: impl Fn(&mut Series)) {
     let mut writer = TraceWriter::create(path, &Schema::server()).unwrap();
-    for mut server in generate(&fleet(2, 4, 1)).unwrap() {
+    for mut server in generate(&fleet(servers, 4, 1)).unwrap() {
         change(&mut server.series);
         writer.write(&server.series).unwrap();
     }
@@ -142,6 +146,29 @@ fn a_model_directory_tells_data_losses_and_scores() {
         !encoder.iter().any(|name| name.contains("lag")),
         "a lag beyond the context is no encoder input"
     );
+}
+
+#[test]
+fn what_hardly_learned_is_widened_until_it_covers() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    write_trace_of(24, &trace, |_| {});
+    let mut request = request(dir.path(), &trace);
+    request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
+    request.synthetic = None;
+    (request.train.max_steps, request.train.validate_every) = (400, 200);
+    let outcome = run(&request).unwrap();
+    let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
+    let widening = &model.config().widening;
+    for metric in ["cpu_user_pct", "mem_used_pct", "disk_usage_pct"] {
+        assert!(widening.iter().any(|own| own.metric == metric), "{metric}");
+        // A few steps teach no network what its quantiles mean; the factors, which have limits, do.
+        let score = outcome.scores["small"][metric];
+        assert!(
+            (0.75..0.85).contains(&score.coverage),
+            "{metric}: {score:?}"
+        );
+    }
 }
 
 #[test]
