@@ -156,7 +156,7 @@ fn what_hardly_learned_is_widened_until_it_covers() {
     let mut request = request(dir.path(), &trace);
     request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
     request.synthetic = None;
-    (request.train.max_steps, request.train.validate_every) = (400, 200);
+    (request.train.max_steps, request.train.validate_every) = (180, 180);
     let outcome = run(&request).unwrap();
     let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
     let widening = &model.config().widening;
