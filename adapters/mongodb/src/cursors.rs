@@ -21,8 +21,10 @@ pub(crate) struct Documents {
     fetching: AbortHandle,
 }
 
-/// Documents that are handed over at once; one such portion waits while another is read.
+/// Documents that are handed over at once, and fewer where they come to so many bytes; one such portion waits while
+/// another is read.
 const PORTION: usize = 500;
+const PORTION_BYTES: usize = 1 << 20;
 
 impl Documents {
     pub(crate) fn new(cursor: Raw, teller: Arc<Teller>) -> Self {
@@ -46,8 +48,9 @@ async fn fetch(mut cursor: Raw, teller: Arc<Teller>, portions: mpsc::Sender<Resu
         if let Err(error) = lines.push_json(&cursor.current()) {
             break Some(error);
         }
+        let is_enough = lines.len() >= PORTION || lines.bytes() >= PORTION_BYTES;
         // Nobody is there any more if it cannot be sent.
-        if lines.len() >= PORTION && portions.send(Ok(std::mem::take(&mut lines))).await.is_err() {
+        if is_enough && portions.send(Ok(std::mem::take(&mut lines))).await.is_err() {
             return;
         }
     };

@@ -88,7 +88,10 @@ pub(crate) fn cut_trace(
         });
     }
     let origins = match &input.origins {
-        Some(path) => read_origins(path)?,
+        // What lies before was learned from, and says nothing of what the model can do.
+        Some(path) => (read_origins(path)?.into_iter())
+            .filter(|origin| origin.origin_ms + steps.ms() >= scored_from)
+            .collect(),
         None => origins(index, scored_from, end, steps),
     };
     let cut = cut(index, input.share, scored_from, schema);

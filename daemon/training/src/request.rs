@@ -12,7 +12,7 @@ use argus_tft::train::{
     self, Checkpoint, CheckpointError, Corpus, Job, Progress, Start, TrainError, TrainOptions,
     TrainReport, Trained, Watch,
 };
-use argus_tft::{Device, Model, ModelConfig, ModelFiles, ModelOptions, SaveError};
+use argus_tft::{Device, Model, ModelConfig, ModelFiles, ModelOptions, SaveError, Widening};
 use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
@@ -326,13 +326,17 @@ fn widen_and_score(
         Ok::<_, TrainingError>(())
     };
     let levels = trained.config.quantile_levels.clone();
-    // A model that this one went on from was widened for its own mistakes.
-    trained.config.widening.clear();
+    // Of a model that this one went on from; better than none where the new data say too little.
+    let former = std::mem::take(&mut trained.config.widening);
     let mut widener = Widener::new(schema, &levels, cuts.len());
     forecast(trained, &mut |source, forecast| {
         widener.add(source, forecast);
     })?;
-    trained.config.widening = widener.finish();
+    let mut widening = widener.finish();
+    let is_new = |old: &Widening| widening.iter().all(|new| new.metric != old.metric);
+    let kept: Vec<_> = former.into_iter().filter(is_new).collect();
+    widening.extend(kept);
+    trained.config.widening = widening;
 
     let scorer = |_| Scorer::new(schema, &levels, spool.step_secs());
     let mut scorers: Vec<Scorer<'_>> = cuts.iter().map(scorer).collect();

@@ -15,8 +15,8 @@ use crate::normalise::compress;
 const GROUPS: usize = 6;
 /// Fewer samples say too little of the outer quantiles for a group of their own.
 const LEAST_SAMPLES: usize = 2_000;
-/// Samples kept of a metric in a source; beyond, every second is dropped.
-const MOST_SAMPLES: usize = 1 << 16;
+/// Samples kept of a metric in a source; beyond, half of them are dropped.
+const MOST_SAMPLES: usize = 1 << 15;
 /// Factors beyond these would hide a forecast that is of no use.
 const FACTORS: std::ops::RangeInclusive<f32> = 0.33..=3.0;
 
@@ -104,9 +104,16 @@ struct Samples {
     /// Compressed median, and for each level how far the truth lies from the median, in multiples of the distance of the
     /// quantile on that side: this one or its mirror image.
     rows: Vec<(f32, Vec<f32>)>,
-    seen: usize,
-    /// Every so many is kept; 2 to the power of this.
+    /// What decides how long each row is kept.
+    luck: Vec<u32>,
+    seen: u64,
+    /// Least luck of a row that is kept; half of all have each further one.
     thinned: u32,
+}
+
+/// Leading zeros of a number's hash. Steps ahead come in turn, so what is kept must not depend on a number's divisors.
+fn luck(number: u64) -> u32 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15).leading_zeros()
 }
 
 impl WideningFit {
@@ -124,7 +131,8 @@ impl WideningFit {
     pub fn add(&mut self, source: usize, quantiles: &[f32], truth: f32) {
         let samples = &mut self.sources[source];
         samples.seen += 1;
-        if !samples.seen.is_multiple_of(1 << samples.thinned) {
+        let luck = luck(samples.seen);
+        if luck < samples.thinned {
             return;
         }
         let median = quantiles[self.middle];
@@ -148,13 +156,12 @@ impl WideningFit {
         };
         let ratios = (0..self.levels.len()).map(ratio).collect();
         samples.rows.push((compress(median), ratios));
+        samples.luck.push(luck);
         if samples.rows.len() >= MOST_SAMPLES {
             samples.thinned += 1;
-            let mut position = 0usize;
-            samples.rows.retain(|_| {
-                position += 1;
-                position.is_multiple_of(2)
-            });
+            let mut kept = samples.luck.iter().map(|luck| *luck >= samples.thinned);
+            samples.rows.retain(|_| kept.next().unwrap_or(false));
+            samples.luck.retain(|luck| *luck >= samples.thinned);
         }
     }
 
@@ -304,9 +311,11 @@ mod tests {
     fn however_many_samples_come_few_are_kept() {
         let mut fit = WideningFit::new(&LEVELS, RANGE, 1);
         for i in 0..400_000 {
-            fit.add(0, &[0.0, 1.0, 2.0], 1.0 + (i % 101) as f32 / 50.0 - 1.0);
+            // Twice 32 steps ahead, on which forecasts are off by as much as they are far.
+            fit.add(0, &[0.0, 1.0, 2.0], 1.0 + (i % 64) as f32 / 31.5 - 1.0);
         }
-        assert!(fit.sources[0].rows.len() < MOST_SAMPLES);
+        let kept = fit.sources[0].rows.len();
+        assert!(kept < MOST_SAMPLES && kept > MOST_SAMPLES / 4, "{kept}");
         let widening = fit.finish("m").expect("enough samples");
         assert!((widening.factors[0][2] - 0.8).abs() < 0.02, "{widening:?}");
     }

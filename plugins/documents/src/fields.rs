@@ -227,7 +227,11 @@ impl<'a> Visitor<'a> for Look<'_, '_, 'a> {
             others += 1;
         }
         match others {
-            0 => self.read_text(first.get()).map_err(A::Error::custom),
+            // Unwrapped here and not by another turn of this function: what nests for ever must not fill the stack.
+            0 => match sole(first.get()) {
+                text if text.starts_with('{') => self.read_text(text).map_err(A::Error::custom),
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }
@@ -284,9 +288,15 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// The element of a list of one, however deep.
+/// Lists of one in one another that are looked into; each costs a look at all of the text.
+const MOST_LISTS: usize = 32;
+
+/// The element of a list of one, also of one in another.
 fn sole(mut text: &str) -> &str {
-    while text.starts_with('[') {
+    for _ in 0..MOST_LISTS {
+        if !text.starts_with('[') {
+            break;
+        }
         match serde_json::from_str::<Vec<&RawValue>>(text).as_deref() {
             Ok([one]) => text = one.get(),
             _ => break,

@@ -80,6 +80,23 @@ fn what_is_kept_is_the_documents_own_text() {
     assert_eq!(id.json(), r#"{"b":1,"a":2.50}"#);
 }
 
+/// As much as fits a document: neither the stack nor the time of a call is used up by it.
+#[test]
+fn what_nests_for_ever_is_nothing() {
+    let deep = format!("{}1{}", "[".repeat(1 << 20), "]".repeat(1 << 20));
+    for path in ["host", "host.name"] {
+        let text = format!(r#"{{"host":{deep},"other":7}}"#);
+        let fields = Fields::new([path, "other"]);
+        let mut found = Found::default();
+        fields.read(&text, &mut found).expect("JSON");
+        assert!(found.at(1).is_some(), "{path}");
+    }
+    assert_eq!(
+        read(r#"{"host":[[[{"name":[["a"]]}]]]}"#, "host.name"),
+        Some(json!("a"))
+    );
+}
+
 #[test]
 fn what_is_no_json_is_an_error() {
     let (fields, mut found) = (Fields::new(["a.b", "a"]), Found::default());

@@ -48,6 +48,11 @@ impl Lines {
         self.ends.len() - self.taken
     }
 
+    /// Memory that they take, those included that were taken already.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Whether none is left.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
