@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float32Builder, Int32Builder, StringBuilder, TimestampMillisecondBuilder};
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use arrow::array::{
+    ArrayRef, Float32Builder, Int32Builder, StringBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{DataType, Field};
 
 use crate::TraceError;
-use crate::output::ParquetOutput;
-
-/// Rows gathered before they are encoded.
-const BATCH_ROWS: usize = 65_536;
+use crate::output::{Columns, Rows, text, time};
 
 /// One weight.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,9 +28,10 @@ pub struct Weight<'a> {
 }
 
 /// Writes `server_name, origin, part, step, at, variable, weight`.
-pub struct AttentionWriter {
-    output: ParquetOutput,
-    rows: usize,
+pub struct AttentionWriter(Rows<WeightColumns>);
+
+#[derive(Default)]
+struct WeightColumns {
     server_name: StringBuilder,
     origin: TimestampMillisecondBuilder,
     part: StringBuilder,
@@ -47,27 +47,16 @@ impl AttentionWriter {
     /// # Errors
     /// When the file cannot be created.
     pub fn create(path: &Path) -> Result<Self, TraceError> {
-        let origin = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-        let schema = ArrowSchema::new(vec![
-            Field::new("server_name", DataType::Utf8, false),
-            Field::new("origin", origin, false),
-            Field::new("part", DataType::Utf8, false),
+        let fields = vec![
+            text("server_name"),
+            time("origin"),
+            text("part"),
             Field::new("step", DataType::Int32, true),
             Field::new("at", DataType::Int32, true),
             Field::new("variable", DataType::Utf8, true),
             Field::new("weight", DataType::Float32, false),
-        ]);
-        Ok(Self {
-            output: ParquetOutput::create(path, schema)?,
-            rows: 0,
-            server_name: StringBuilder::new(),
-            origin: TimestampMillisecondBuilder::new(),
-            part: StringBuilder::new(),
-            step: Int32Builder::new(),
-            at: Int32Builder::new(),
-            variable: StringBuilder::new(),
-            weight: Float32Builder::new(),
-        })
+        ];
+        Rows::create(path, fields).map(Self)
     }
 
     /// Adds the weights of one forecast.
@@ -80,35 +69,33 @@ impl AttentionWriter {
         origin_ms: i64,
         weights: impl IntoIterator<Item = Weight<'a>>,
     ) -> Result<(), TraceError> {
+        let columns = &mut self.0.columns;
+        let mut rows = 0;
         for weight in weights {
-            self.server_name.append_value(server);
-            self.origin.append_value(origin_ms);
-            self.part.append_value(weight.part);
-            self.step.append_option(weight.step);
-            self.at.append_option(weight.at);
-            self.variable.append_option(weight.variable);
-            self.weight.append_value(weight.weight);
-            self.rows += 1;
+            columns.server_name.append_value(server);
+            columns.origin.append_value(origin_ms);
+            columns.part.append_value(weight.part);
+            columns.step.append_option(weight.step);
+            columns.at.append_option(weight.at);
+            columns.variable.append_option(weight.variable);
+            columns.weight.append_value(weight.weight);
+            rows += 1;
         }
-        if self.rows >= BATCH_ROWS {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        self.0.added(rows)
     }
 
     /// Completes the file and makes it visible.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn finish(mut self) -> Result<(), TraceError> {
-        self.flush()?;
-        self.output.finish()
+    pub fn finish(self) -> Result<(), TraceError> {
+        self.0.finish()
     }
+}
 
-    fn flush(&mut self) -> Result<(), TraceError> {
-        self.rows = 0;
-        self.output.write(vec![
+impl Columns for WeightColumns {
+    fn take(&mut self) -> Vec<ArrayRef> {
+        vec![
             Arc::new(self.server_name.finish()),
             Arc::new(self.origin.finish().with_timezone("UTC")),
             Arc::new(self.part.finish()),
@@ -116,6 +103,6 @@ impl AttentionWriter {
             Arc::new(self.at.finish()),
             Arc::new(self.variable.finish()),
             Arc::new(self.weight.finish()),
-        ])
+        ]
     }
 }

@@ -3,19 +3,19 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float32Builder, Int32Builder, StringBuilder, TimestampMillisecondBuilder};
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use arrow::array::{
+    ArrayRef, Float32Builder, Int32Builder, StringBuilder, TimestampMillisecondBuilder,
+};
+use arrow::datatypes::{DataType, Field};
 
 use crate::TraceError;
-use crate::output::ParquetOutput;
-
-/// Rows gathered before they are encoded.
-const BATCH_ROWS: usize = 65_536;
+use crate::output::{Columns, Rows, text, time};
 
 /// Writes `server_name, origin, step, metric, p10, p50, p90`; step k is the bin k steps after the origin's.
-pub struct ForecastWriter {
-    output: ParquetOutput,
-    rows: usize,
+pub struct ForecastWriter(Rows<ForecastColumns>);
+
+#[derive(Default)]
+struct ForecastColumns {
     server_name: StringBuilder,
     origin: TimestampMillisecondBuilder,
     step: Int32Builder,
@@ -29,32 +29,16 @@ impl ForecastWriter {
     /// # Errors
     /// When the file cannot be created.
     pub fn create(path: &Path) -> Result<Self, TraceError> {
-        let schema = ArrowSchema::new(vec![
-            Field::new("server_name", DataType::Utf8, false),
-            Field::new(
-                "origin",
-                DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
-                false,
-            ),
+        let fields = vec![
+            text("server_name"),
+            time("origin"),
             Field::new("step", DataType::Int32, false),
-            Field::new("metric", DataType::Utf8, false),
+            text("metric"),
             Field::new("p10", DataType::Float32, false),
             Field::new("p50", DataType::Float32, false),
             Field::new("p90", DataType::Float32, false),
-        ]);
-        Ok(Self {
-            output: ParquetOutput::create(path, schema)?,
-            rows: 0,
-            server_name: StringBuilder::new(),
-            origin: TimestampMillisecondBuilder::new(),
-            step: Int32Builder::new(),
-            metric: StringBuilder::new(),
-            quantiles: [
-                Float32Builder::new(),
-                Float32Builder::new(),
-                Float32Builder::new(),
-            ],
-        })
+        ];
+        Rows::create(path, fields).map(Self)
     }
 
     /// Adds the forecast of one metric: `[p10, p50, p90]` of steps 1, 2, … in the metric's unit.
@@ -68,36 +52,34 @@ impl ForecastWriter {
         metric: &str,
         steps: impl IntoIterator<Item = [f32; 3]>,
     ) -> Result<(), TraceError> {
+        let columns = &mut self.0.columns;
+        let mut rows = 0;
         for (step, quantiles) in (1..).zip(steps) {
-            self.server_name.append_value(server);
-            self.origin.append_value(origin_ms);
-            self.step.append_value(step);
-            self.metric.append_value(metric);
-            for (builder, value) in self.quantiles.iter_mut().zip(quantiles) {
+            columns.server_name.append_value(server);
+            columns.origin.append_value(origin_ms);
+            columns.step.append_value(step);
+            columns.metric.append_value(metric);
+            for (builder, value) in columns.quantiles.iter_mut().zip(quantiles) {
                 builder.append_value(value);
             }
-            self.rows += 1;
+            rows += 1;
         }
-        if self.rows >= BATCH_ROWS {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        self.0.added(rows)
     }
 
     /// Completes the file and makes it visible.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn finish(mut self) -> Result<(), TraceError> {
-        self.flush()?;
-        self.output.finish()
+    pub fn finish(self) -> Result<(), TraceError> {
+        self.0.finish()
     }
+}
 
-    fn flush(&mut self) -> Result<(), TraceError> {
-        self.rows = 0;
+impl Columns for ForecastColumns {
+    fn take(&mut self) -> Vec<ArrayRef> {
         let [p10, p50, p90] = &mut self.quantiles;
-        self.output.write(vec![
+        vec![
             Arc::new(self.server_name.finish()),
             Arc::new(self.origin.finish().with_timezone("UTC")),
             Arc::new(self.step.finish()),
@@ -105,6 +87,6 @@ impl ForecastWriter {
             Arc::new(p10.finish()),
             Arc::new(p50.finish()),
             Arc::new(p90.finish()),
-        ])
+        ]
     }
 }

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema as ArrowSchema;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -60,6 +60,59 @@ impl Drop for Pending {
     }
 }
 
+/// Rows gathered before they are encoded.
+const BATCH_ROWS: usize = 65_536;
+
+/// Column builders of rows that are still to be encoded.
+pub(crate) trait Columns {
+    /// What was gathered, in the order of the schema; nothing is left.
+    fn take(&mut self) -> Vec<ArrayRef>;
+}
+
+/// A Parquet file that rows are added to one by one.
+pub(crate) struct Rows<C> {
+    output: ParquetOutput,
+    /// Where the next row goes; who appends says so by [`Rows::added`].
+    pub columns: C,
+    gathered: usize,
+}
+
+impl<C: Columns + Default> Rows<C> {
+    pub(crate) fn create(path: &Path, fields: Vec<Field>) -> Result<Self, TraceError> {
+        Ok(Self {
+            output: ParquetOutput::create(path, ArrowSchema::new(fields))?,
+            columns: C::default(),
+            gathered: 0,
+        })
+    }
+
+    /// Encodes what was gathered if it is enough.
+    pub(crate) fn added(&mut self, rows: usize) -> Result<(), TraceError> {
+        self.gathered += rows;
+        if self.gathered < BATCH_ROWS {
+            return Ok(());
+        }
+        self.gathered = 0;
+        self.output.write(self.columns.take())
+    }
+
+    /// Completes the file and makes it visible.
+    pub(crate) fn finish(mut self) -> Result<(), TraceError> {
+        self.output.write(self.columns.take())?;
+        self.output.finish()
+    }
+}
+
+/// A moment, ms since the epoch.
+pub(crate) fn time(name: &str) -> Field {
+    let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    Field::new(name, utc, false)
+}
+
+pub(crate) fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, false)
+}
+
 /// A Parquet file being written, zstd-compressed.
 pub(crate) struct ParquetOutput {
     writer: ArrowWriter<File>,
@@ -88,7 +141,7 @@ impl ParquetOutput {
     }
 
     /// Appends rows; `columns` are in the order of the schema.
-    pub(crate) fn write(&mut self, columns: Vec<arrow::array::ArrayRef>) -> Result<(), TraceError> {
+    pub(crate) fn write(&mut self, columns: Vec<ArrayRef>) -> Result<(), TraceError> {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
             .map_err(parquet::errors::ParquetError::from)
             .and_then(|batch| self.writer.write(&batch))

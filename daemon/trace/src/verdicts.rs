@@ -3,32 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Float64Builder, StringBuilder, TimestampMillisecondBuilder};
-use arrow::datatypes::{DataType, Field, Schema as ArrowSchema, TimeUnit};
+use arrow::array::{ArrayRef, Float64Builder, StringBuilder, TimestampMillisecondBuilder};
+use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 
 use crate::TraceError;
-use crate::output::ParquetOutput;
-
-/// Rows gathered before they are encoded.
-const BATCH_ROWS: usize = 65_536;
-
-fn time(name: &str) -> Field {
-    let utc = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    Field::new(name, utc, false)
-}
-
-fn text(name: &str) -> Field {
-    Field::new(name, DataType::Utf8, false)
-}
+use crate::output::{Columns, ParquetOutput, Rows, text, time};
 
 fn number(name: &str) -> Field {
     Field::new(name, DataType::Float64, false)
 }
 
 /// Writes `server_name, origin, risk_score, risk_30m, risk_unclamped`.
-pub struct RiskWriter {
-    output: ParquetOutput,
-    rows: usize,
+pub struct RiskWriter(Rows<RiskColumns>);
+
+#[derive(Default)]
+struct RiskColumns {
     server_name: StringBuilder,
     origin: TimestampMillisecondBuilder,
     scores: [Float64Builder; 3],
@@ -47,13 +36,7 @@ impl RiskWriter {
             number("risk_30m"),
             number("risk_unclamped"),
         ];
-        Ok(Self {
-            output: ParquetOutput::create(path, ArrowSchema::new(fields))?,
-            rows: 0,
-            server_name: StringBuilder::new(),
-            origin: TimestampMillisecondBuilder::new(),
-            scores: std::array::from_fn(|_| Float64Builder::new()),
-        })
+        Rows::create(path, fields).map(Self)
     }
 
     /// Adds one forecast's risk: `[risk_score, risk_30m, risk_unclamped]`, each 0 to 100.
@@ -66,37 +49,34 @@ impl RiskWriter {
         origin_ms: i64,
         scores: [f64; 3],
     ) -> Result<(), TraceError> {
-        self.server_name.append_value(server);
-        self.origin.append_value(origin_ms);
-        for (builder, score) in self.scores.iter_mut().zip(scores) {
+        let columns = &mut self.0.columns;
+        columns.server_name.append_value(server);
+        columns.origin.append_value(origin_ms);
+        for (builder, score) in columns.scores.iter_mut().zip(scores) {
             builder.append_value(score);
         }
-        self.rows += 1;
-        if self.rows >= BATCH_ROWS {
-            self.flush()?;
-        }
-        Ok(())
+        self.0.added(1)
     }
 
     /// Completes the file and makes it visible.
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn finish(mut self) -> Result<(), TraceError> {
-        self.flush()?;
-        self.output.finish()
+    pub fn finish(self) -> Result<(), TraceError> {
+        self.0.finish()
     }
+}
 
-    fn flush(&mut self) -> Result<(), TraceError> {
-        self.rows = 0;
+impl Columns for RiskColumns {
+    fn take(&mut self) -> Vec<ArrayRef> {
         let [score, soon, unclamped] = &mut self.scores;
-        self.output.write(vec![
+        vec![
             Arc::new(self.server_name.finish()),
             Arc::new(self.origin.finish().with_timezone("UTC")),
             Arc::new(score.finish()),
             Arc::new(soon.finish()),
             Arc::new(unclamped.finish()),
-        ])
+        ]
     }
 }
 

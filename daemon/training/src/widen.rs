@@ -1,25 +1,20 @@
 //! How far forecasts' quantiles are moved, from what came true at the origins that a model is scored at.
 
-use argus_schema::Schema;
-use argus_tft::{Widening, WideningFit};
+use argus_tft::{MetricRef, SchemaRef, Widening, WideningFit};
 
 use crate::forecast::OriginForecast;
 
 /// Collects forecasts of a model that widens nothing yet.
 pub(crate) struct Widener<'a> {
-    schema: &'a Schema,
+    schema: &'a SchemaRef,
     levels: usize,
     /// One for each metric.
     fits: Vec<WideningFit>,
 }
 
 impl<'a> Widener<'a> {
-    pub(crate) fn new(schema: &'a Schema, levels: &[f64], sources: usize) -> Self {
-        let limit = |limit: Option<f64>, none: f32| limit.map_or(none, |limit| limit as f32);
-        let fit = |metric: &argus_schema::Metric| {
-            let range = (limit(metric.min, f32::MIN), limit(metric.max, f32::MAX));
-            WideningFit::new(levels, range, sources)
-        };
+    pub(crate) fn new(schema: &'a SchemaRef, levels: &[f64], sources: usize) -> Self {
+        let fit = |metric: &MetricRef| WideningFit::new(levels, metric.range(), sources);
         Self {
             schema,
             levels: levels.len(),

@@ -32,6 +32,15 @@ pub struct MetricRef {
     pub max: Option<f64>,
 }
 
+impl MetricRef {
+    /// The least and the greatest legal value as the network's numbers; where there is no limit, the type's.
+    pub fn range(&self) -> (f32, f32) {
+        let least = self.min.map_or(f32::MIN, |min| min as f32);
+        let most = self.max.map_or(f32::MAX, |max| max as f32);
+        (least, most)
+    }
+}
+
 impl SchemaRef {
     /// Column of a metric.
     pub fn metric_index(&self, name: &str) -> Option<usize> {
