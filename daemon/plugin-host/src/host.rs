@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -134,6 +135,15 @@ impl PluginHost {
         let plugin = self.add(spec);
         plugin.load().await?;
         Ok(plugin)
+    }
+
+    /// Runs a caller's own work on the plugins' threads, at their low priority. Calls of plugins from there stay on the
+    /// thread that they were made on; from any other, each waits for a thread to wake, and its caller for the answer.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.runtime().spawn(work)
     }
 
     /// What this host's calls borrow.

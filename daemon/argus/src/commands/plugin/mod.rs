@@ -261,6 +261,10 @@ fn measure(
     };
     if let Some(overhead) = &overhead {
         line("fresh instance and trivial call", &overhead.trivial);
+        line(
+            "  called from another thread",
+            &overhead.trivial_handed_over,
+        );
         line("  the same function natively", &overhead.trivial_native);
         line("fresh instance, 1 MB of f32 in and out", &overhead.bulk);
         line("  the same function natively", &overhead.bulk_native);
