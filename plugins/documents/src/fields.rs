@@ -56,7 +56,7 @@ impl Fields {
     pub fn add(&mut self, path: &str) -> usize {
         let mut node = 0;
         for name in path.split('.') {
-            node = match self.place(node, name) {
+            node = match self.place(node, name.as_bytes()) {
                 Ok(place) => self.nodes[node].children[place].1,
                 Err(place) => {
                     let child = self.nodes.len();
@@ -79,11 +79,24 @@ impl Fields {
     /// # Errors
     /// When the text is no JSON.
     pub fn read<'a>(&self, json: &'a str, found: &mut Found<'a>) -> serde_json::Result<()> {
+        // JSON's grammar has values that nothing can hold, as `1e999` and half a surrogate pair. Where no path leads
+        // they harm nobody, but only a look at each value's text first passes them over, and that costs time.
+        self.read_once(json, found, false)
+            .or_else(|_| self.read_once(json, found, true))
+    }
+
+    fn read_once<'a>(
+        &self,
+        json: &'a str,
+        found: &mut Found<'a>,
+        text_first: bool,
+    ) -> serde_json::Result<()> {
         found.0.clear();
         found.0.resize(self.paths, None);
         let mut json = serde_json::Deserializer::from_str(json);
         let look = Look {
             fields: self,
+            text_first,
             node: 0,
             rank: Rank::default(),
             depth: 0,
@@ -95,24 +108,24 @@ impl Fields {
     }
 
     /// Where a name is, or belongs, among a node's children.
-    fn place(&self, node: usize, name: &str) -> Result<usize, usize> {
+    fn place(&self, node: usize, name: &[u8]) -> Result<usize, usize> {
         let order = |(child, _): &(Box<str>, usize)| {
             let lengths = child.len().cmp(&name.len());
-            lengths.then_with(|| child.as_bytes().cmp(name.as_bytes()))
+            lengths.then_with(|| child.as_bytes().cmp(name))
         };
         self.nodes[node].children.binary_search_by(order)
     }
 
     /// The node behind a name in a document, which may hold several with dots between them, and how many it holds.
-    fn step(&self, node: usize, name: &str) -> Option<(usize, u8)> {
+    fn step(&self, node: usize, name: &[u8]) -> Option<(usize, u8)> {
         if let Ok(place) = self.place(node, name) {
             return Some((self.nodes[node].children[place].1, 1));
         }
-        if !name.contains('.') {
+        if !name.contains(&b'.') {
             return None;
         }
         let mut at = (node, 0_u8);
-        for name in name.split('.') {
+        for name in name.split(|byte| *byte == b'.') {
             let place = self.place(at.0, name).ok()?;
             at = (self.nodes[at.0].children[place].1, at.1.saturating_add(1));
         }
@@ -138,6 +151,7 @@ impl Rank {
 /// Reads the value behind a name.
 struct Look<'f, 's, 'a> {
     fields: &'f Fields,
+    text_first: bool,
     /// What is looked for from here on.
     node: usize,
     /// Of the parts before the last one.
@@ -169,11 +183,13 @@ impl<'a> DeserializeSeed<'a> for Look<'_, '_, 'a> {
     fn deserialize<D: Deserializer<'a>>(mut self, deserializer: D) -> Result<(), D::Error> {
         let fields = self.fields;
         let node = &fields.nodes[self.node];
-        let Some(path) = node.path else {
+        if node.path.is_none() && !self.text_first {
             return deserializer.deserialize_any(self);
-        };
+        }
         let text = <&RawValue>::deserialize(deserializer)?.get();
-        self.keep(path, text);
+        if let Some(path) = node.path {
+            self.keep(path, text);
+        }
         if node.children.is_empty() || !text.starts_with(['{', '[']) {
             return Ok(());
         }
@@ -208,6 +224,7 @@ impl<'a> Visitor<'a> for Look<'_, '_, 'a> {
             };
             map.next_value_seed(Look {
                 fields: self.fields,
+                text_first: self.text_first,
                 node,
                 rank,
                 depth,
@@ -272,7 +289,8 @@ impl<'a> DeserializeSeed<'a> for Name<'_> {
     type Value = Option<(usize, u8)>;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
+        // Bytes, because a name with half a surrogate pair is no text.
+        deserializer.deserialize_bytes(self)
     }
 }
 
@@ -283,7 +301,7 @@ impl Visitor<'_> for Name<'_> {
         formatter.write_str("a name")
     }
 
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+    fn visit_bytes<E>(self, name: &[u8]) -> Result<Self::Value, E> {
         Ok(self.fields.step(self.node, name))
     }
 }

@@ -97,6 +97,29 @@ fn what_nests_for_ever_is_nothing() {
     );
 }
 
+/// JSON, but no number and no text: it is nothing, and the rest of the document counts.
+#[test]
+fn what_nothing_can_hold_harms_nobody() {
+    for odd in ["1e999", "-1e999", r#""\ud800""#, r#"{"\ud800":1}"#] {
+        for document in [
+            format!(r#"{{"x":{odd},"a":{{"b":1}}}}"#),
+            format!(r#"{{"a":{{"x":[{odd},{odd}],"b":1}}}}"#),
+            format!(r#"{{"a":{odd},"a.b":1}}"#),
+            format!(r#"{{"a":[{odd}],"a.b":1}}"#),
+            format!(r#"{{"a":[{odd},{{"b":2}}],"a.b":1}}"#),
+            format!(r#"{{"\ud800":{odd},"a":{{"\udc00.b":2,"b":1}}}}"#),
+        ] {
+            assert_eq!(read(&document, "a.b"), Some(json!(1)), "{document}");
+        }
+    }
+    let mut found = Found::default();
+    let text = r#"{"a":{"b":1e999,"c":"\ud800"}}"#;
+    let fields = Fields::new(["a.b", "a.c"]);
+    fields.read(text, &mut found).expect("JSON");
+    assert_eq!(found.at(0).expect("a number").number(), None);
+    assert_eq!(found.at(1).expect("text").text(), None);
+}
+
 #[test]
 fn what_is_no_json_is_an_error() {
     let (fields, mut found) = (Fields::new(["a.b", "a"]), Found::default());
