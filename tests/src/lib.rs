@@ -11,6 +11,7 @@ pub use argus_test_servers::{Process, eventually, free_port};
 pub use daemon::{Daemon, Setup};
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 
@@ -31,4 +32,26 @@ pub fn shared(relative: &str) -> Option<PathBuf> {
         .join("../../shared")
         .join(relative);
     path.exists().then_some(path)
+}
+
+/// A path as an argument of a command line.
+///
+/// # Errors
+/// When it is no text.
+pub fn utf8(path: &Path) -> anyhow::Result<&str> {
+    path.to_str()
+        .with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Runs `argus` to its end.
+///
+/// # Errors
+/// When it fails, with what it said.
+pub fn argus(arguments: &[&str]) -> anyhow::Result<()> {
+    let run = Command::new(prepared("ARGUS_BIN")?)
+        .args(arguments)
+        .output()?;
+    let said = String::from_utf8_lossy(&run.stderr);
+    anyhow::ensure!(run.status.success(), "argus {arguments:?}: {said}");
+    Ok(())
 }

@@ -3,11 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use argus_e2e::{Daemon, Setup, eventually, prepared, shared};
+use argus_e2e::{Daemon, Setup, argus, eventually, shared, utf8};
 use arrow::array::{AsArray, Float32Array};
 use arrow::datatypes::{Float32Type, Int32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -33,7 +32,7 @@ fn replay_and_offline_forecast_agree() -> anyhow::Result<()> {
     let daemon = Daemon::start(Setup::default())?;
     argus(&[
         "replay",
-        path(&trace)?,
+        utf8(&trace)?,
         "--speed",
         "max",
         "--url",
@@ -65,9 +64,9 @@ fn replay_and_offline_forecast_agree() -> anyhow::Result<()> {
     argus(&[
         "forecast",
         "--input",
-        path(&trace)?,
+        utf8(&trace)?,
         "--output",
-        path(&output)?,
+        utf8(&output)?,
     ])?;
     let offline = read_forecasts(&output)?;
     assert_eq!(
@@ -99,22 +98,6 @@ fn replay_and_offline_forecast_agree() -> anyhow::Result<()> {
             "the trace has no memory: {lacking}"
         );
     }
-    Ok(())
-}
-
-fn path(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("path is not UTF-8")
-}
-
-fn argus(arguments: &[&str]) -> anyhow::Result<()> {
-    let run = Command::new(prepared("ARGUS_BIN")?)
-        .args(arguments)
-        .output()?;
-    anyhow::ensure!(
-        run.status.success(),
-        "argus {arguments:?}: {}",
-        String::from_utf8_lossy(&run.stderr)
-    );
     Ok(())
 }
 

@@ -6,12 +6,13 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::Context;
+use argus_e2e::{argus, utf8};
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::{Float32Type, Int32Type};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
-use crate::{argus, number, path};
+use crate::number;
 
 const CONTEXT: usize = 288;
 const HORIZON: usize = 96;
@@ -33,9 +34,9 @@ pub fn weights(trace: &Path) -> anyhow::Result<BTreeMap<String, Weights>> {
     argus(&[
         "forecast",
         "--input",
-        path(trace)?,
+        utf8(trace)?,
         "--attention",
-        path(&output)?,
+        utf8(&output)?,
     ])?;
     let mut found: BTreeMap<String, Weights> = BTreeMap::new();
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output)?)?.build()?;

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use argus_e2e::{Daemon, Setup, eventually, prepared, shared};
+use argus_e2e::{Daemon, Setup, argus, eventually, prepared, shared, utf8};
 use arrow::array::{AsArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
@@ -45,7 +45,7 @@ fn explanations_hold_against_the_command_line() -> anyhow::Result<()> {
             .path()
             .join(trace.file_name().context("no name")?);
         newest_rows(trace, &small)?;
-        argus(&["replay", path(&small)?, "--url", &daemon.url])?;
+        argus(&["replay", utf8(&small)?, "--url", &daemon.url])?;
         anyhow::Ok(small)
     };
     let traces: Vec<PathBuf> = traces.iter().map(cut).collect::<anyhow::Result<_>>()?;
@@ -426,11 +426,11 @@ fn risk_with(
     argus(&[
         "forecast",
         "--input",
-        path(trace)?,
+        utf8(trace)?,
         "--edits",
-        path(&file)?,
+        utf8(&file)?,
         "--risk",
-        path(&output)?,
+        utf8(&output)?,
     ])?;
     let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&output)?)?.build()?;
     for batch in reader {
@@ -455,17 +455,4 @@ fn number(value: &Value) -> anyhow::Result<f64> {
     value
         .as_f64()
         .with_context(|| format!("{value} is no number"))
-}
-
-fn path(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("path is not UTF-8")
-}
-
-fn argus(arguments: &[&str]) -> anyhow::Result<()> {
-    let run = Command::new(prepared("ARGUS_BIN")?)
-        .args(arguments)
-        .output()?;
-    let said = String::from_utf8_lossy(&run.stderr);
-    anyhow::ensure!(run.status.success(), "argus {arguments:?}: {said}");
-    Ok(())
 }
