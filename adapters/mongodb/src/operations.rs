@@ -112,7 +112,11 @@ impl MongoDb {
                 return Err(Error::new("not_found", message));
             }
             let collection = database.collection::<RawDocumentBuf>(name);
-            collection.find_one(doc! {}).await.map_err(told)?;
+            // Whether it may be read; without a condition, some servers would fetch the whole collection for it.
+            collection
+                .find_one(doc! { "_id": "" })
+                .await
+                .map_err(told)?;
         }
         Answer::json(&json!({ "version": version, "replica_set": hello.get_str("setName").ok() }))
     }

@@ -38,6 +38,9 @@ pub(crate) struct Checkpoint {
     pub(crate) caught_up: bool,
     /// Documents without a time that were told of.
     pub(crate) strays: u64,
+    /// When to look for them next. Encoded behind all else; checkpoints of older sources end before it.
+    #[serde(skip)]
+    pub(crate) strays_due_ms: i64,
 }
 
 /// A place between documents.
@@ -117,6 +120,7 @@ impl Checkpoint {
             reread: None,
             caught_up: false,
             strays: 0,
+            strays_due_ms: 0,
         }
     }
 
@@ -126,14 +130,19 @@ impl Checkpoint {
                            start anew";
             Error::new("bad_checkpoint", message)
         };
-        match bytes.split_first() {
-            Some((&VERSION, rest)) => postcard::from_bytes(rest).map_err(|_| unreadable()),
-            _ => Err(unreadable()),
+        let Some((&VERSION, rest)) = bytes.split_first() else {
+            return Err(unreadable());
+        };
+        let (mut checkpoint, rest): (Self, _) =
+            postcard::take_from_bytes(rest).map_err(|_| unreadable())?;
+        if !rest.is_empty() {
+            checkpoint.strays_due_ms = postcard::from_bytes(rest).map_err(|_| unreadable())?;
         }
+        Ok(checkpoint)
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        postcard::to_extend(self, vec![VERSION])
+        postcard::to_extend(&(self, self.strays_due_ms), vec![VERSION])
             .map_err(|error| Error::new("bad_checkpoint", error.to_string()))
     }
 
@@ -227,6 +236,20 @@ mod tests {
         let bytes = checkpoint.encode().expect("encodes");
         assert!(bytes.len() < 64 << 10, "{} bytes", bytes.len());
         assert_eq!(Checkpoint::decode(&bytes).expect("decodes"), checkpoint);
+    }
+
+    #[test]
+    fn older_checkpoints_are_read() {
+        let checkpoint = Checkpoint {
+            strays: 3,
+            strays_due_ms: 7,
+            ..Checkpoint::new(1_770_000_000_000, 10_000)
+        };
+        let mut bytes = checkpoint.encode().expect("encodes");
+        assert_eq!(Checkpoint::decode(&bytes).expect("decodes"), checkpoint);
+        bytes.pop();
+        let older = Checkpoint::decode(&bytes).expect("decodes");
+        assert_eq!((older.strays, older.strays_due_ms), (3, 0));
     }
 
     #[test]

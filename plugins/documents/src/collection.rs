@@ -57,10 +57,18 @@ pub struct Span<'a> {
     pub after: Option<&'a str>,
     /// `take` will not want more than this.
     pub limit: u32,
-    /// When the poll began, on the host's monotonic clock.
+    /// When reading began, on the host's monotonic clock.
     pub began_ns: u64,
     /// How long it may take.
     pub poll_secs: u32,
+}
+
+impl Span<'_> {
+    /// How much of its time is left.
+    pub fn left_ms(&self, host: &Host) -> u64 {
+        let spent_ms = host.monotonic_ns().saturating_sub(self.began_ns) / 1_000_000;
+        (u64::from(self.poll_secs) * 1000).saturating_sub(spent_ms)
+    }
 }
 
 /// A document as it comes from a database.
@@ -106,11 +114,9 @@ impl Paging {
         fields: &Fields,
         mut take: impl FnMut(&Found<'_>) -> Result<bool, Error>,
     ) -> Result<bool, Error> {
-        let budget_ms = u64::from(span.poll_secs) * 1000;
         let mut came = false;
         loop {
-            let spent_ms = host.monotonic_ns().saturating_sub(span.began_ns) / 1_000_000;
-            let left_ms = budget_ms.saturating_sub(spent_ms);
+            let left_ms = span.left_ms(host);
             if left_ms == 0 && came {
                 return Ok(false);
             }

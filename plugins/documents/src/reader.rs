@@ -3,9 +3,12 @@
 //! A poll does one of two things. It reads **forward** from where the newest document was, or, if documents have appeared
 //! behind that, it reads the slices of time again that hold more than was read of them, and gives those that it does not
 //! know. Where a slice had too many documents to remember each, it gives all of them: the daemon tells records that it
-//! has by server and time, and [`ReadingConfig::lateness_secs`] is bounded so that it surely does.
+//! has by server and time, and [`ReadingConfig::lateness_secs`] is bounded so that it surely does. Once a minute a poll
+//! only looks for documents without a time.
 //!
 //! Everything follows from the checkpoint, which the daemon stores together with the records.
+
+use std::collections::BTreeMap;
 
 use argus_plugin::source::{Batch, Options};
 use argus_plugin::{Error, Host};
@@ -21,6 +24,8 @@ use crate::records::Records;
 const SLICES: i64 = 60;
 /// Documents of one poll: their identities have to fit into a checkpoint.
 const MAX_DOCUMENTS: u32 = 5000;
+/// How often documents without a time are looked for: no index of time leads a server to them.
+const STRAYS_EVERY_MS: i64 = 60_000;
 
 /// Reads collections for a source.
 #[derive(Debug)]
@@ -67,15 +72,20 @@ impl Reader {
             reader: self,
             host,
             collection,
-            began_ns: host.monotonic_ns(),
             limit: options.max_records.clamp(1, MAX_DOCUMENTS),
             lateness_ms,
             checkpoint: self.checkpoint(host, checkpoint, lateness_ms)?,
             faults: Vec::new(),
         };
-        let is_due = poll.checkpoint.rereads.is_empty() && poll.looks_back();
-        if is_due {
-            poll.look_back()?;
+        if poll.checkpoint.rereads.is_empty() {
+            if poll.looks_for_strays() {
+                // Nothing else in this poll: a slow server may take all of its time for it, and holds up nothing so.
+                poll.look_for_strays()?;
+                return poll.batch(Vec::new());
+            }
+            if poll.looks_back() {
+                poll.look_back()?;
+            }
         }
         let read = match poll.checkpoint.rereads.first() {
             Some(&slice) => poll.read_again(slice)?,
@@ -98,10 +108,10 @@ impl Reader {
         if checkpoint.slice_ms != slice_ms {
             // The operator changed the lateness: what was read of slices of another length cannot be compared.
             let position = std::mem::take(&mut checkpoint.forward);
-            let strays = checkpoint.strays;
+            let (strays, strays_due_ms) = (checkpoint.strays, checkpoint.strays_due_ms);
             checkpoint = Checkpoint::new(position.time_ms + 1, slice_ms);
             checkpoint.forward = position;
-            checkpoint.strays = strays;
+            (checkpoint.strays, checkpoint.strays_due_ms) = (strays, strays_due_ms);
         }
         Ok(checkpoint)
     }
@@ -111,7 +121,6 @@ struct Poll<'a> {
     reader: &'a Reader,
     host: &'a Host,
     collection: &'a dyn Collection,
-    began_ns: u64,
     limit: u32,
     lateness_ms: i64,
     checkpoint: Checkpoint,
@@ -165,14 +174,17 @@ impl Poll<'_> {
         let final_ms = final_ms - final_ms.rem_euclid(checkpoint.slice_ms);
         checkpoint.checked_ms = checkpoint.checked_ms.max(final_ms);
         checkpoint.prune();
-        if self.checkpoint.caught_up {
-            self.look_for_strays()?;
-        }
         Ok(())
     }
 
+    fn looks_for_strays(&self) -> bool {
+        self.checkpoint.caught_up && self.host.now_ms() >= self.checkpoint.strays_due_ms
+    }
+
     fn look_for_strays(&mut self) -> Result<(), Error> {
-        let Some(strays) = self.collection.strays(self.host)? else {
+        let found = self.collection.strays(self.host)?;
+        self.checkpoint.strays_due_ms = self.host.now_ms() + STRAYS_EVERY_MS;
+        let Some(strays) = found else {
             return Ok(());
         };
         let known = std::mem::replace(&mut self.checkpoint.strays, strays.count);
@@ -227,40 +239,51 @@ impl Poll<'_> {
         Ok(records)
     }
 
-    /// Reads a slice again and gives what is not known of it.
-    fn read_again(&mut self, slice: i64) -> Result<Vec<Read>, Error> {
-        let (from_ms, end_ms) = (
-            slice * self.checkpoint.slice_ms,
-            (slice + 1) * self.checkpoint.slice_ms,
-        );
-        let until_ms = end_ms.min(until_of(&self.checkpoint.forward));
+    /// Reads slices again, as many as follow one another, and gives what is not known of them.
+    fn read_again(&mut self, first: i64) -> Result<Vec<Read>, Error> {
+        let slice_ms = self.checkpoint.slice_ms;
+        let following = self.checkpoint.rereads.iter().zip(first..);
+        let end = following
+            .take_while(|(slice, next)| *slice == next)
+            .fold(first, |_, (slice, _)| slice + 1);
+        let until_ms = (end * slice_ms).min(until_of(&self.checkpoint.forward));
         let mut reread = self.checkpoint.reread.take().unwrap_or_else(|| Reread {
-            position: Position::at(from_ms),
+            position: Position::at(first * slice_ms),
             count: 0,
         });
         let (mut records, is_all) = self.read(&reread.position.clone(), until_ms, false)?;
+        let mut counts = BTreeMap::from([(first, reread.count)]);
         for read in &mut records {
+            *counts.entry(read.time_ms.div_euclid(slice_ms)).or_default() += 1;
             reread
                 .position
                 .advance(read.time_ms, read.identity, read.tie.take());
         }
-        reread.count += records.len() as u64;
-        let fresh = || Seen::Documents(Vec::new());
+        let slices = &mut self.checkpoint.slices;
+        records.retain(|read| {
+            let slice = slices.entry(read.time_ms.div_euclid(slice_ms));
+            match slice.or_insert_with(|| Seen::Documents(Vec::new())) {
+                Seen::Documents(known) if known.contains(&read.identity) => false,
+                Seen::Documents(known) => {
+                    known.push(read.identity);
+                    true
+                }
+                Seen::Count(_) => true,
+            }
+        });
+        let stopped = reread.position.time_ms.div_euclid(slice_ms);
+        let done = if is_all { end } else { stopped };
         let last = self.checkpoint.slice_of(self.checkpoint.forward.time_ms);
         let at_last = self.checkpoint.forward.seen.len() as u64;
-        match self.checkpoint.slices.entry(slice).or_insert_with(fresh) {
-            Seen::Documents(known) => {
-                records.retain(|read| !known.contains(&read.identity));
-                known.extend(records.iter().map(|read| read.identity));
+        for slice in first..done {
+            if let Some(Seen::Count(count)) = self.checkpoint.slices.get_mut(&slice) {
+                let read = counts.get(&slice).copied().unwrap_or(0);
+                *count = read + if slice == last { at_last } else { 0 };
             }
-            Seen::Count(count) if is_all => {
-                *count = reread.count + if slice == last { at_last } else { 0 };
-            }
-            Seen::Count(_) => {}
         }
-        if is_all {
-            self.checkpoint.rereads.remove(0);
-        } else {
+        self.checkpoint.rereads.retain(|slice| *slice >= done);
+        if !is_all {
+            reread.count = counts.get(&stopped).copied().unwrap_or(0);
             self.checkpoint.reread = Some(reread);
         }
         Ok(records)
@@ -285,7 +308,8 @@ impl Poll<'_> {
             after: position.tie.as_deref(),
             // One more tells whether there are more.
             limit: self.limit.saturating_add(seen).saturating_add(1),
-            began_ns: self.began_ns,
+            // What looking back cost is not taken from it.
+            began_ns: self.host.monotonic_ns(),
             poll_secs: self.reader.config.poll_secs,
         };
         let (limit, mapping) = (self.limit as usize, &self.reader.mapping);

@@ -26,6 +26,7 @@ struct Shelf {
     /// Shuffles documents of one time differently in each read.
     turn: Cell<u32>,
     strays: Cell<u64>,
+    looks_for_strays: Cell<u32>,
     reads: RefCell<Vec<u32>>,
 }
 
@@ -113,6 +114,7 @@ impl Collection for Shelf {
     }
 
     fn strays(&self, _: &RealHost) -> Result<Option<Strays>, Error> {
+        self.looks_for_strays.set(self.looks_for_strays.get() + 1);
         let count = self.strays.get();
         let examples = (0..count.min(3))
             .map(|n| format!("all/stray-{n}"))
@@ -313,7 +315,10 @@ fn late_documents_among_very_many() {
     for n in 20_000..20_050 {
         shelf.put(START_MS + i64::from(n % 15) * 1000 + 7, n);
     }
+    let reads = shelf.reads.borrow().len();
     daemon.drain();
+    let reads = shelf.reads.borrow().len() - reads;
+    assert!(reads < 10, "{reads} for 15 slices that follow one another");
     let given = daemon.stored.len();
     let mut distinct = daemon.stored.clone();
     distinct.sort_unstable();
@@ -411,9 +416,13 @@ fn bad_documents_are_told_and_the_rest_goes_on() {
             "{expected}: {lines:#?}"
         );
     }
-    // Told once, not with every poll.
+    // Told once, and not looked for with every poll.
     let before = daemon.host.lines().len();
     daemon.drain();
+    assert_eq!(shelf.looks_for_strays.get(), 1);
+    daemon.host.advance_ms(60_000);
+    daemon.drain();
+    assert_eq!(shelf.looks_for_strays.get(), 2);
     assert_eq!(daemon.host.lines().len(), before);
 }
 

@@ -3,11 +3,13 @@
 //! Every query is a span of the time's index and nothing else, in that index's order: documents of one time behind an
 //! `_id`, then those of later times.
 
+use std::collections::BTreeMap;
+
 use argus_documents::{Collection, Document, Fields, Found, Paging, Span, Strays, value};
 use argus_plugin::connector::Cursor;
 use argus_plugin::{Error, Host};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, TimeType};
@@ -38,36 +40,28 @@ struct Find<'a> {
     batch_size: u32,
 }
 
-/// Our conditions, together with the operator's own if there are any: not every server sees through an `$and` of one.
+/// Our conditions, together with the operator's own if there are any. Side by side where the names allow it: not every
+/// server finds the index for what is within an `$and`.
 struct Filter<'a> {
     own: &'a Map<String, Value>,
     ours: Conditions<'a>,
 }
 
-struct Conditions<'a> {
-    time: &'a str,
-    is: Value,
-    /// Written as it is: as a value, an id of several fields would lose their order, and be another one.
-    behind: Option<Box<RawValue>>,
-}
+/// By field or operator, each as it is written.
+type Conditions<'a> = BTreeMap<&'a str, Box<RawValue>>;
 
 impl Serialize for Filter<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.own.is_empty() {
-            return self.ours.serialize(serializer);
-        }
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("$and", &(self.own, &self.ours))?;
-        map.end()
-    }
-}
-
-impl Serialize for Conditions<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry(self.time, &self.is)?;
-        if let Some(behind) = &self.behind {
-            map.serialize_entry("$or", behind)?;
+        if self.ours.keys().any(|key| self.own.contains_key(*key)) {
+            map.serialize_entry("$and", &(self.own, &self.ours))?;
+        } else {
+            for (key, condition) in self.own {
+                map.serialize_entry(key, condition)?;
+            }
+            for (key, condition) in &self.ours {
+                map.serialize_entry(key, condition)?;
+            }
         }
         map.end()
     }
@@ -114,12 +108,17 @@ impl Metrics {
         host.query(&self.config.connector, operation, body, &[])
     }
 
-    /// Conditions, the operator's own among them.
-    fn filter(&self, conditions: Value) -> Value {
-        if self.config.filter.is_empty() {
-            return conditions;
+    fn filter<'a>(&'a self, ours: Conditions<'a>) -> Filter<'a> {
+        Filter {
+            own: &self.config.filter,
+            ours,
         }
-        json!({ "$and": [self.config.filter, conditions] })
+    }
+
+    /// The condition that a time lies in `[from_ms, until_ms)`.
+    fn between(&self, from_ms: i64, until_ms: i64) -> Result<Conditions<'_>, Error> {
+        let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(until_ms) });
+        Ok([(self.config.time.as_str(), to_raw_value(&between)?)].into())
     }
 
     /// A time as documents hold it.
@@ -168,10 +167,7 @@ impl Metrics {
         let body = Find {
             database: self.config.database.as_deref(),
             collection: &self.config.collection,
-            filter: Filter {
-                own: &self.config.filter,
-                ours,
-            },
+            filter: self.filter(ours),
             projection: &self.projection,
             sort: [json!({ (&self.config.time): 1 }), json!({ "_id": 1 })],
             limit,
@@ -226,33 +222,38 @@ impl Collection for Metrics {
         span: &Span<'_>,
         take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
-        let conditions = |is, behind| Conditions {
-            time: &self.config.time,
-            is,
-            behind,
-        };
         let (mut from_ms, mut limit) = (span.from_ms, span.limit.max(1));
-        if let Some(after) = span.after {
-            let of_this_time = conditions(self.time(from_ms), Some(id::behind(after)?));
-            let (is_all, count) = self.page(host, span, of_this_time, limit, take)?;
-            if !is_all {
-                return Ok(false);
+        let mut read = |ours| {
+            let came = limit < span.limit;
+            if came && span.left_ms(host) == 0 {
+                return Ok((false, 0));
             }
-            (from_ms, limit) = (from_ms + 1, limit - count);
+            let (is_all, count) = self.page(host, span, ours, limit, take)?;
+            limit -= count;
+            Ok::<_, Error>((is_all, count))
+        };
+        if let Some(after) = span.after {
+            for id in id::behind(after)? {
+                let time = to_raw_value(&self.time(from_ms))?;
+                let (is_all, _) = read([(self.config.time.as_str(), time), ("_id", id)].into())?;
+                if !is_all {
+                    return Ok(false);
+                }
+            }
+            from_ms += 1;
         }
         // Window by window: not every server stops at the limit before it has sorted all that fits the condition.
         let mut width_ms = FIRST_WINDOW_MS;
         while from_ms < span.until_ms {
             let end_ms = from_ms.saturating_add(width_ms).min(span.until_ms);
-            let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(end_ms) });
-            let (is_all, count) = self.page(host, span, conditions(between, None), limit, take)?;
+            let (is_all, count) = read(self.between(from_ms, end_ms)?)?;
             if !is_all {
                 return Ok(false);
             }
-            if count <= limit / 8 {
+            if count <= span.limit / 8 {
                 width_ms = width_ms.saturating_mul(4);
             }
-            (from_ms, limit) = (end_ms, limit - count);
+            from_ms = end_ms;
         }
         Ok(true)
     }
@@ -264,10 +265,8 @@ impl Collection for Metrics {
         until_ms: i64,
         slice_ms: i64,
     ) -> Result<Vec<(i64, u64)>, Error> {
-        let between = json!({ "$gte": self.time(from_ms), "$lt": self.time(until_ms) });
-        let time = &self.config.time;
         let pipeline = json!([
-            { "$match": self.filter(json!({ (time): between })) },
+            { "$match": self.filter(self.between(from_ms, until_ms)?) },
             { "$group": { "_id": self.slice(slice_ms), "count": { "$sum": 1 } } },
         ]);
         let cursor = self.ask(host, "aggregate", json!({ "pipeline": pipeline }))?;
@@ -315,10 +314,10 @@ impl Collection for Metrics {
             ],
         };
         let time = &self.config.time;
-        let filter = self
-            .filter(json!({ "$or": [{ (time): null }, { (time): { "$type": of_other_types } }] }));
+        let without = json!([{ (time): null }, { (time): { "$type": of_other_types } }]);
+        let ours = [("$or", to_raw_value(&without)?)].into();
         let body = json!({
-            "filter": filter, "projection": { "_id": 1 }, "limit": MAX_STRAYS, "max_time_ms": STRAYS_MS,
+            "filter": self.filter(ours), "projection": { "_id": 1 }, "limit": MAX_STRAYS, "max_time_ms": STRAYS_MS,
         });
         let found = self.ask(host, "find", body).and_then(|cursor| all(&cursor));
         let documents = match found {

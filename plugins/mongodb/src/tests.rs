@@ -87,14 +87,33 @@ fn the_next_poll_goes_on_behind_the_last_document() {
         .documents("metrics", &[document(0), document(1), document(2)]);
     let plugin = plugin(json!({ "filter": { "site": "north" } }));
     let batch = poll(&plugin, &host, None, 2).expect("a batch");
+    let host = Host::new().at(NOW_MS).documents("metrics", &[]);
     poll(&plugin, &host, Some(&batch.checkpoint), 2).expect("a batch");
-    let next = bodies(&host).pop().expect("a query");
-    let filter = &next["filter"]["$and"];
-    assert_eq!(filter[0], json!({ "site": "north" }));
-    let time = &filter[1]["timestamp"]["$date"]["$numberLong"];
-    assert_eq!(*time, (NOW_MS - 60_000).to_string());
-    let behind = &filter[1]["$or"][0]["_id"]["$gt"]["$oid"];
-    assert_eq!(*behind, format!("{:024x}", 1));
+    let bodies = bodies(&host);
+    let filters: Vec<&Value> = bodies.iter().map(|body| &body["filter"]).collect();
+    let at = |ms: i64| json!({ "$date": { "$numberLong": ms.to_string() } });
+    let last_ms = NOW_MS - 60_000;
+    // Of the last one's time behind it, then all that come later; each is a span of the index.
+    let id = json!({ "$oid": format!("{:024x}", 1) });
+    assert_eq!(
+        *filters[0],
+        json!({ "site": "north", "timestamp": at(last_ms), "_id": { "$gt": id } })
+    );
+    assert_eq!(
+        *filters[1],
+        json!({ "site": "north", "timestamp": at(last_ms), "_id": { "$type": ["bool", "date", "timestamp", "regex"] } })
+    );
+    assert_eq!(filters[2]["timestamp"]["$gte"], at(last_ms + 1));
+}
+
+#[test]
+fn an_operators_conditions_on_the_same_field_hold_too() {
+    let host = Host::new().at(NOW_MS).documents("metrics", &[]);
+    let own = json!({ "timestamp": { "$ne": null } });
+    poll(&plugin(json!({ "filter": own })), &host, None, 2).expect("a batch");
+    let filter = &bodies(&host)[0]["filter"]["$and"];
+    assert_eq!(filter[0], own);
+    assert!(filter[1]["timestamp"]["$gte"].is_object(), "{filter}");
 }
 
 #[test]
