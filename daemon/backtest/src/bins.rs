@@ -165,6 +165,13 @@ impl ServerBins {
         (first..=origin, observed)
     }
 
+    /// The bins before the longest context, of as many up to the origin as are asked for; none if there are none.
+    pub fn before(&self, origin: usize, history_steps: usize) -> Option<Vec<&[f32]>> {
+        let end = (origin + 1).checked_sub(CONTEXT_STEPS as usize)?;
+        let start = (origin + 1).saturating_sub(history_steps);
+        (start < end).then(|| self.values.iter().map(|v| &v[start..end]).collect())
+    }
+
     /// Newest raw value of each metric within the longest context, NaN where none: what the daemon takes for "now".
     pub fn current(&self, origin: usize) -> Box<[f32]> {
         let oldest = (origin + 1).saturating_sub(CONTEXT_STEPS as usize);

@@ -9,6 +9,7 @@ use argus_forecast::{
 };
 use argus_risk::ThresholdRules;
 use argus_schema::{ProfileRules, Schema};
+use argus_tft::Usual;
 use argus_trace::Series;
 
 use crate::bins::ServerBins;
@@ -192,6 +193,12 @@ impl Replay {
             };
             wanted.iter().map(edit).collect()
         };
+        let config = self.model.model.config();
+        let usual = |(server, stroke): &(&ServerBins, Stroke)| {
+            let before = server.before(stroke.origin, config.history_steps())?;
+            config.usual(&before)
+        };
+        let usual: Vec<Option<Usual>> = wanted.iter().map(usual).collect();
         let inputs: Vec<Input<'_>> = wanted
             .iter()
             .enumerate()
@@ -208,6 +215,7 @@ impl Replay {
                     last_bin: server.first_bin + i64::try_from(stroke.origin).unwrap_or(0),
                     values,
                     status: &server.status[span],
+                    usual: usual[place].as_ref(),
                 }
             })
             .collect();

@@ -9,6 +9,7 @@ use argus_plugin_host::services::model::{MetricRange, Output, WindowShape};
 use argus_risk::ThresholdRules;
 use argus_schema::Schema;
 use argus_store::Context;
+use argus_tft::Usual;
 
 use crate::outputs::{Answerer, answer};
 
@@ -19,6 +20,8 @@ pub struct Subject {
     pub model: Arc<LoadedModel>,
     pub state: Arc<EntityState>,
     pub context: Context,
+    /// What came before it, which no variant changes.
+    pub usual: Option<Usual>,
     pub shape: WindowShape,
     /// `metrics × context_steps`, NaN where missing.
     pub values: Vec<f32>,
@@ -32,7 +35,7 @@ impl Subject {
         model: Arc<LoadedModel>,
         state: Arc<EntityState>,
         forecast: &EntityForecast,
-        context: Context,
+        (context, usual): (Context, Option<Usual>),
         typical: Vec<f32>,
     ) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "ranges are small numbers")]
@@ -60,6 +63,7 @@ impl Subject {
             model,
             state,
             context,
+            usual,
             shape,
             typical,
         }
@@ -117,6 +121,7 @@ impl Subject {
             last_bin: self.context.last_bin,
             values: values.chunks_exact(self.shape.context_steps).collect(),
             status: &self.context.status,
+            usual: self.usual.as_ref(),
         }
     }
 }

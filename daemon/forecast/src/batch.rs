@@ -6,8 +6,9 @@ use std::sync::Arc;
 use argus_fleet::{EntityForecast, MetricForecast, ModelId};
 use argus_schema::{EntityName, Schema};
 use argus_store::Context;
-use argus_tft::{Interpretation, Lane, MetricRef, Model, Prediction, SchemaRef, Window};
+use argus_tft::{Interpretation, Lane, MetricRef, Model, Prediction, SchemaRef, Usual, Window};
 
+use crate::CONTEXT_STEPS;
 use crate::errors::ForecastError;
 
 /// What the model must have been trained for.
@@ -42,17 +43,41 @@ pub struct Input<'a> {
     pub values: Vec<&'a [f32]>,
     /// Status category per bin, 0 where missing; as long.
     pub status: &'a [u8],
+    /// What the bins before these say; see [`usual`].
+    pub usual: Option<&'a Usual>,
+}
+
+/// What the bins before a context of [`CONTEXT_STEPS`] up to `last_bin` say, for a model that asks for it. `read` gives
+/// so many bins up to one, as [`Store::context`](argus_store::Store::context) does.
+pub fn usual(
+    model: &Model,
+    last_bin: i64,
+    read: impl FnOnce(i64, u32) -> Option<Context>,
+) -> Option<Usual> {
+    let steps = u32::try_from(model.config().history_steps()).ok()?;
+    let steps = steps
+        .checked_sub(CONTEXT_STEPS)
+        .filter(|steps| *steps > 0)?;
+    let before = read(last_bin - i64::from(CONTEXT_STEPS), steps)?;
+    let before: Vec<&[f32]> = before.values.iter().map(AsRef::as_ref).collect();
+    model.config().usual(&before)
 }
 
 impl<'a> Input<'a> {
-    /// From a context of the store.
-    pub fn new(entity: &'a EntityName, profile: &'a str, context: &'a Context) -> Self {
+    /// From a context of the store, and what came before it.
+    pub fn new(
+        entity: &'a EntityName,
+        profile: &'a str,
+        context: &'a Context,
+        usual: Option<&'a Usual>,
+    ) -> Self {
         Self {
             entity,
             profile,
             last_bin: context.last_bin,
             values: context.values.iter().map(AsRef::as_ref).collect(),
             status: &context.status,
+            usual,
         }
     }
 
@@ -62,7 +87,8 @@ impl<'a> Input<'a> {
         hasher.write_i64(self.last_bin);
         hasher.write(self.profile.as_bytes());
         hasher.write(self.status);
-        for value in self.values.iter().copied().flatten() {
+        let usual = self.usual.into_iter().flat_map(Usual::numbers);
+        for value in self.values.iter().copied().flatten().copied().chain(usual) {
             hasher.write_u32(value.to_bits());
         }
         hasher.finish()
@@ -78,6 +104,7 @@ impl<'a> Input<'a> {
             values: self.values.clone(),
             status: self.status,
             profile: self.profile,
+            usual: self.usual,
         }
     }
 }

@@ -291,18 +291,18 @@ impl ForecastLoop {
         let contexts: Vec<_> = due
             .iter()
             .filter_map(|(view, bin)| {
-                Some((
-                    *view,
-                    self.parts.store.context(&view.name, *bin, CONTEXT_STEPS)?,
-                ))
+                let read = |bin, steps| self.parts.store.context(&view.name, bin, steps);
+                let context = read(*bin, CONTEXT_STEPS)?;
+                let usual = batch::usual(&model.model, *bin, read);
+                Some((*view, context, usual))
             })
             .collect();
         let inputs: Vec<batch::Input<'_>> = contexts
             .iter()
-            .map(|(view, context)| {
+            .map(|(view, context, usual)| {
                 let profile = publish::profile_of(view, &self.parts.profiles, &self.parts.schema);
                 let profile = self.parts.schema.profiles[usize::from(profile)].id.as_str();
-                batch::Input::new(&view.name, profile, context)
+                batch::Input::new(&view.name, profile, context, usual.as_ref())
             })
             .collect();
         let started = Instant::now();
@@ -322,7 +322,7 @@ impl ForecastLoop {
         );
 
         let mut made = Vec::with_capacity(forecasts.len());
-        for ((view, context), forecast) in contexts.iter().zip(forecasts) {
+        for ((view, context, _), forecast) in contexts.iter().zip(forecasts) {
             let bin = context.last_bin;
             let before = self
                 .last

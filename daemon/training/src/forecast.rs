@@ -1,7 +1,7 @@
 //! Forecasts of listed origins, batch by batch, from the windows that serving would take.
 
 use argus_tft::train::{LEAST_STEPS, Track};
-use argus_tft::{Model, Window};
+use argus_tft::{Model, Usual, Window};
 use argus_trace::Origin;
 
 use crate::TrainingError;
@@ -39,35 +39,44 @@ pub(crate) fn forecast_origins(
         let mut placed = Vec::with_capacity(origins.len());
         for origin in origins {
             match surroundings(model, spool, source, origin)? {
-                Some((track, bin)) => placed.push((origin, track, bin)),
+                Some(around) => placed.push((origin, around)),
                 None => left_out += 1,
             }
         }
         let windows: Vec<Window<'_>> = placed
             .iter()
-            .map(|(origin, track, bin)| window(spool.step_secs(), &origin.server, track, *bin))
+            .map(|(origin, around)| around.window(spool.step_secs(), &origin.server))
             .collect();
         if windows.is_empty() {
             continue;
         }
-        for ((_, track, bin), prediction) in placed.iter().zip(model.predict(&windows)?) {
+        for ((_, around), prediction) in placed.iter().zip(model.predict(&windows)?) {
             visit(&OriginForecast {
                 metrics: &prediction.metrics,
-                track,
-                bin: *bin,
+                track: &around.track,
+                bin: around.bin,
             });
         }
     }
     Ok(left_out)
 }
 
-/// The bins around an origin and the origin's place among them; `None` where too few of those before were observed.
+/// The bins around an origin.
+struct Surroundings {
+    track: Track,
+    /// The origin's place among them.
+    bin: usize,
+    /// What the bins before them say.
+    usual: Option<Usual>,
+}
+
+/// `None` where too few of the bins of the context were observed.
 fn surroundings(
     model: &Model,
     spool: &Spool,
     source: usize,
     origin: &Origin,
-) -> Result<Option<(Track, usize)>, TrainingError> {
+) -> Result<Option<Surroundings>, TrainingError> {
     let index = &spool.sources()[source];
     let step_ms = i64::from(spool.step_secs()) * 1_000;
     let last = origin.origin_ms.div_euclid(step_ms);
@@ -84,8 +93,9 @@ fn surroundings(
             .unwrap_or(0)
             .min(track.bins)
     };
-    let from = place(last + 1 - model.config().context_steps() as i64);
-    let to = place(last + 1 + model.config().horizon() as i64);
+    let config = model.config();
+    let from = place(last + 1 - config.context_steps() as i64);
+    let to = place(last + 1 + config.horizon() as i64);
     let mut read = spool.read(source, number, from..to)?;
     // The context begins with the first bin that holds anything, and goes on to the origin even if the server does not.
     let Some(first) = (0..read.len()).find(|bin| read.is_observed(*bin)) else {
@@ -104,18 +114,37 @@ fn surroundings(
     let read = read.slice(first..read.len(), spool.step_secs());
     let bin = bin - first;
     let observed = (0..=bin).filter(|bin| read.is_observed(*bin)).count();
-    Ok((observed >= LEAST_STEPS).then_some((read, bin)))
+    if observed < LEAST_STEPS {
+        return Ok(None);
+    }
+    let history = config.history_steps();
+    let usual = if history > config.context_steps() {
+        let before = place(last + 1 - history as i64)..from;
+        let before = spool.read(source, number, before)?.values;
+        config.usual(&before.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    } else {
+        None
+    };
+    Ok(Some(Surroundings {
+        track: read,
+        bin,
+        usual,
+    }))
 }
 
-fn window<'a>(step_secs: u32, server: &'a str, track: &'a Track, bin: usize) -> Window<'a> {
-    Window {
-        entity: server,
-        end_bin_ms: track.first_bin_ms + bin as i64 * i64::from(step_secs) * 1_000,
-        step_secs,
-        values: (track.values.iter())
-            .map(|values| &values[..=bin])
-            .collect(),
-        status: &track.status[..=bin],
-        profile: &track.profile,
+impl Surroundings {
+    fn window<'a>(&'a self, step_secs: u32, server: &'a str) -> Window<'a> {
+        let (track, bin) = (&self.track, self.bin);
+        Window {
+            entity: server,
+            end_bin_ms: track.first_bin_ms + bin as i64 * i64::from(step_secs) * 1_000,
+            step_secs,
+            values: (track.values.iter())
+                .map(|values| &values[..=bin])
+                .collect(),
+            status: &track.status[..=bin],
+            profile: &track.profile,
+            usual: self.usual.as_ref(),
+        }
     }
 }

@@ -307,12 +307,13 @@ fn widen_and_score(
 ) -> Result<BTreeMap<String, Scores>, TrainingError> {
     fs::create_dir_all(&request.output).map_err(TrainingError::io(&request.output))?;
     let draft = request.output.join(format!(".{name}.unscored"));
+    let wanted = schema_ref(schema);
     let mut forecast = |trained: &Trained, visit: &mut dyn FnMut(usize, &OriginForecast<'_>)| {
         if draft.exists() {
             remove(&draft)?;
         }
         write(&draft, trained, &Value::Null)?;
-        let model = Model::open(&draft, &schema_ref(schema), request.device);
+        let model = Model::open(&draft, &wanted, request.device);
         remove(&draft)?;
         let model = model?;
         for (position, cut) in cuts.iter().enumerate() {
@@ -328,7 +329,7 @@ fn widen_and_score(
     let levels = trained.config.quantile_levels.clone();
     // Of a model that this one went on from; better than none where the new data say too little.
     let former = std::mem::take(&mut trained.config.widening);
-    let mut widener = Widener::new(schema, &levels, cuts.len());
+    let mut widener = Widener::new(&wanted, &levels, cuts.len());
     forecast(trained, &mut |source, forecast| {
         widener.add(source, forecast);
     })?;

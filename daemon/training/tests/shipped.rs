@@ -59,6 +59,7 @@ fn predict(model: &Model, series: &Series, origin: usize) -> Prediction {
         values: values.iter().map(Vec::as_slice).collect(),
         status: &status,
         profile: series.profile.as_ref().unwrap_or(&by_name),
+        usual: None,
     };
     model.predict(&[window]).expect("forecasts").remove(0)
 }

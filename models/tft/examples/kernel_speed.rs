@@ -72,6 +72,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         values: series.iter().map(Vec::as_slice).collect(),
         status: &status,
         profile: "p3",
+        usual: None,
     };
     let batch = preparer.prepare(&vec![window; windows])?.batch;
     let rows = batch.decoder.steps * windows;

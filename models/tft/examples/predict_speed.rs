@@ -67,6 +67,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         values: series.iter().map(Vec::as_slice).collect(),
         status: &status,
         profile: "p3",
+        usual: None,
     };
     let batch = vec![window; windows];
     model.predict(&batch[..windows.min(32)])?;

@@ -1,19 +1,20 @@
 //! Summaries of a metric's own history, for the direct path of its outputs.
 //!
-//! All are functions of the context alone, in units of the window's scale, cut off at plus and minus [`CLIP`]; what
-//! has no observation is 0. They name what a daily and hourly rhythm is made of: where the metric is now, over
-//! several spans; how it spread; what it did a day before the predicted step, alone and averaged over its
-//! neighbours; and how the predicted position within the cycle (the hour) differs from the rest of its cycle.
+//! All are in units of the window's scale, cut off at plus and minus [`CLIP`]; what has no observation is 0. They name
+//! what a daily and hourly rhythm is made of: where the metric is now, over several spans; how it spread; what it did a
+//! day before the predicted step, alone and averaged over its neighbours; how the predicted position within the cycle
+//! (the hour) differs from the rest of its cycle; and what it usually did at that hour ([`crate::usual`]).
 
 use serde::{Deserialize, Serialize};
 
 use crate::normalise::Scale;
+use crate::usual::Course;
 use crate::window::is_observed;
 
 /// Inputs of one target at one decoder step.
-pub const STEP_INPUTS: usize = 7;
+pub const STEP_INPUTS: usize = 12;
 /// Inputs of one target in one window.
-pub const WINDOW_INPUTS: usize = 17;
+pub const WINDOW_INPUTS: usize = 21;
 /// Inputs that all targets share at one decoder step.
 pub const TIME_INPUTS: usize = 10;
 
@@ -28,6 +29,8 @@ pub struct DirectConfig {
     pub period_steps: u32,
     /// The short one, an hour.
     pub cycle_steps: u32,
+    /// Long periods that a usual one is made of, those of the context among them.
+    pub past_periods: u32,
 }
 
 /// The observed part of a metric's context with running sums, so that any mean costs two reads.
@@ -138,7 +141,16 @@ impl History {
 
     /// The window's inputs of this metric; `tells` are its centre and scale as the network sees them and the share
     /// of observed bins.
-    pub(crate) fn window_inputs(&self, tells: [f32; 3], out: &mut [f32; WINDOW_INPUTS]) {
+    pub(crate) fn window_inputs(
+        &self,
+        tells: [f32; 3],
+        scale: &Scale,
+        course: Option<&Course>,
+        out: &mut [f32; WINDOW_INPUTS],
+    ) {
+        let [hour, hours, half_day, day] = course.map_or([0.0; 4], |course| {
+            course.lately.map(|mean| known(scale.normalise(mean)))
+        });
         let len = self.values.len() as i64;
         let recent = |bins: i64| self.mean(len - bins, len).unwrap_or(0.0);
         let newest = self.values.iter().rev().find(|value| !value.is_nan());
@@ -160,6 +172,10 @@ impl History {
             tells[0],
             tells[1],
             tells[2],
+            hour,
+            hours,
+            half_day,
+            day,
         ];
         clip(out);
     }
@@ -169,6 +185,8 @@ impl History {
         &self,
         config: DirectConfig,
         ahead: usize,
+        scale: &Scale,
+        course: Option<&Course>,
         out: &mut [f32; STEP_INPUTS],
     ) {
         let at = (self.values.len() + ahead) as i64 - i64::from(config.period_steps);
@@ -180,6 +198,19 @@ impl History {
         } else {
             self.profile[ahead % self.profile.len()]
         };
+        let past = course.and_then(|course| course.ahead.get(ahead));
+        let past = past.map_or([0.0; 5], |step| {
+            let at = |value: f32| known(scale.normalise(value));
+            let spread = scale.normalise(step.mean + step.spread) - scale.normalise(step.mean);
+            let week = f32::from(u8::from(!step.week_ago.is_nan()));
+            [
+                at(step.mean),
+                known(spread),
+                at(step.week_ago),
+                step.known,
+                week,
+            ]
+        });
         *out = [
             alone.or(close).unwrap_or(0.0),
             close.unwrap_or(0.0),
@@ -188,6 +219,11 @@ impl History {
             usual,
             lately,
             f32::from(u8::from(close.is_some())),
+            past[0],
+            past[1],
+            past[2],
+            past[3],
+            past[4],
         ];
         clip(out);
     }
@@ -215,6 +251,11 @@ pub(crate) fn time_inputs(bin_ms: i64, ahead: usize, horizon: usize) -> [f32; TI
     ]
 }
 
+/// 0 for what is unknown.
+fn known(value: f32) -> f32 {
+    if value.is_nan() { 0.0 } else { value }
+}
+
 fn clip(values: &mut [f32]) {
     for value in values {
         *value = value.clamp(-CLIP, CLIP);
@@ -228,17 +269,19 @@ mod tests {
     const CONFIG: DirectConfig = DirectConfig {
         period_steps: 8,
         cycle_steps: 4,
+        past_periods: 3,
+    };
+
+    const SCALE: Scale = Scale {
+        center: 10.0,
+        scale: 2.0,
+        present: 1.0,
+        transformation: None,
     };
 
     fn read(values: &[f32]) -> History {
         let mut history = History::default();
-        let scale = Scale {
-            center: 10.0,
-            scale: 2.0,
-            present: 1.0,
-            transformation: None,
-        };
-        history.read(CONFIG, values, &scale);
+        history.read(CONFIG, values, &SCALE);
         history
     }
 
@@ -246,7 +289,7 @@ mod tests {
     fn a_day_before_the_predicted_step_is_found() {
         let history = read(&[10.0, 12.0, 14.0, 16.0, 10.0, 12.0, 14.0, 16.0]);
         let mut out = [0.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 2, &mut out);
+        history.step_inputs(CONFIG, 2, &SCALE, None, &mut out);
         assert_eq!(out[0], 2.0, "14 is 2 scales above the centre");
         assert_eq!(out[1], 1.2, "the mean of bins 0 to 4");
         assert_eq!(
@@ -260,10 +303,10 @@ mod tests {
     fn what_was_never_seen_is_zero_and_flagged() {
         let history = read(&[f32::NAN; 8]);
         let mut steps = [1.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 0, &mut steps);
+        history.step_inputs(CONFIG, 0, &SCALE, None, &mut steps);
         assert_eq!(steps, [0.0; STEP_INPUTS]);
         let mut window = [1.0; WINDOW_INPUTS];
-        history.window_inputs([0.0; 3], &mut window);
+        history.window_inputs([0.0; 3], &SCALE, None, &mut window);
         assert_eq!(window, [0.0; WINDOW_INPUTS]);
     }
 
@@ -271,7 +314,7 @@ mod tests {
     fn a_context_shorter_than_a_day_has_no_value_before() {
         let history = read(&[10.0, 12.0]);
         let mut out = [1.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 0, &mut out);
+        history.step_inputs(CONFIG, 0, &SCALE, None, &mut out);
         assert_eq!(out[0], 0.0);
         assert_eq!(out[6], 0.0);
     }

@@ -240,6 +240,7 @@ impl Preparer {
                 continue;
             }
             history.read(config, &sample.window.values[metric][sample.first..], scale);
+            let usual = sample.window.usual.and_then(|usual| usual.course(metric));
             let tells = [
                 self.state.center_input(metric, scale),
                 self.state.scale_input(metric, scale),
@@ -247,12 +248,12 @@ impl Preparer {
             ];
             let row = (metric * windows + index) * WINDOW_INPUTS;
             if let Some(row) = out.window[row..].first_chunk_mut() {
-                history.window_inputs(tells, row);
+                history.window_inputs(tells, scale, usual, row);
             }
             for ahead in 0..horizon {
                 let row = ((metric * horizon + ahead) * windows + index) * STEP_INPUTS;
                 if let Some(row) = out.step[row..].first_chunk_mut() {
-                    history.step_inputs(config, ahead, row);
+                    history.step_inputs(config, ahead, scale, usual, row);
                 }
             }
         }

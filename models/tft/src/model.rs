@@ -145,8 +145,6 @@ impl Model {
         };
         let engine = Engine::new(&files.network, threads)
             .map_err(|error| LoadError::Weights(error.into()))?;
-        let limit =
-            |limit: Option<f64>, otherwise: f32| limit.map_or(otherwise, |limit| limit as f32);
         let target = |m: &crate::MetricRef| {
             let mut targets = files.config.architecture.targets.iter();
             targets.position(|target| target.name == m.name)
@@ -155,11 +153,10 @@ impl Model {
             let mut widenings = files.config.widening.iter();
             widenings.position(|widening| widening.metric == m.name)
         };
-        let range = |m: &crate::MetricRef| (limit(m.min, f32::MIN), limit(m.max, f32::MAX));
         Ok(Self {
             dir: dir.to_owned(),
             preparer,
-            ranges: expect.metrics.iter().map(range).collect(),
+            ranges: expect.metrics.iter().map(crate::MetricRef::range).collect(),
             targets: expect.metrics.iter().map(target).collect(),
             widenings: expect.metrics.iter().map(widening).collect(),
             middle: widening::middle(&files.config.quantile_levels),

@@ -9,10 +9,16 @@ use crate::direct_inputs::{DirectConfig, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS
 use crate::normalise::NormaliserConfig;
 use crate::schema_ref::SchemaRef;
 use crate::source::{Calendar, Source, Variable};
+use crate::usual::{Past, Usual};
 use crate::widening::Widening;
 
 /// The newest format that this code reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Days that tell what is usual: as many as the daemon keeps of every entity in memory.
+const PAST_DAYS: u32 = 10;
+/// More would be read from disk for every forecast.
+const MOST_PAST_PERIODS: u32 = 60;
 
 /// Everything about a model but its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -232,6 +238,7 @@ impl ModelConfig {
             direct: architecture.direct.map(|_| DirectConfig {
                 period_steps: 86_400 / options.step_secs.max(1),
                 cycle_steps: 3_600 / options.step_secs.max(1),
+                past_periods: PAST_DAYS,
             }),
             architecture,
             widening: Vec::new(),
@@ -246,6 +253,28 @@ impl ModelConfig {
     /// Steps ahead.
     pub fn horizon(&self) -> usize {
         self.architecture.max_decoder_length as usize
+    }
+
+    /// How many bins up to a forecast's newest one can matter to it: the context, or more for a model that asks what is
+    /// [usual](Self::usual).
+    pub fn history_steps(&self) -> usize {
+        let past = self.direct.map_or(0, |rhythm| {
+            rhythm.period_steps as usize * rhythm.past_periods as usize
+        });
+        past.max(self.context_steps())
+    }
+
+    /// What [`Window::usual`](crate::Window::usual) is for a model that asks for it, from one series for each metric of
+    /// the schema: the bins before the newest [`context_steps`](Self::context_steps), in order, up to the last of them,
+    /// NaN where missing. Of longer ones the newest count, so that the context and they are
+    /// [`history_steps`](Self::history_steps).
+    pub fn usual(&self, before: &[&[f32]]) -> Option<Usual> {
+        let past = Past {
+            rhythm: self.direct?,
+            context: self.context_steps(),
+            horizon: self.horizon(),
+        };
+        Some(Usual::read(past, before))
     }
 
     /// The source of a column.
@@ -308,7 +337,9 @@ impl ModelConfig {
                 let inputs = [sizes.step_inputs, sizes.window_inputs, sizes.time_inputs];
                 let limit = self.context_steps() as u32;
                 inputs == [STEP_INPUTS, WINDOW_INPUTS, TIME_INPUTS].map(|size| size as i64)
-                    && rhythm.cycle_steps <= limit
+                    && (1..=limit).contains(&rhythm.cycle_steps)
+                    && (1..=limit).contains(&rhythm.period_steps)
+                    && rhythm.past_periods <= MOST_PAST_PERIODS
             }
             _ => false,
         };
@@ -317,7 +348,8 @@ impl ModelConfig {
         }
         Err(format!(
             "`direct` and `architecture.direct` must both be there, the latter with {STEP_INPUTS} step, {WINDOW_INPUTS} \
-             window and {TIME_INPUTS} time inputs, and `cycle_steps` no longer than the context"
+             window and {TIME_INPUTS} time inputs, `cycle_steps` and `period_steps` from 1 to the context's length, and \
+             at most {MOST_PAST_PERIODS} `past_periods`"
         ))
     }
 

@@ -96,6 +96,7 @@ mod tests {
             values: Vec::new(),
             status: &[],
             profile: "database",
+            usual: None,
         };
         let check = |of: Naming, expected: [i64; 4]| {
             let steps = [(Some(2), 3), (Some(1), 4), (Some(0), 5), (None, 3)];

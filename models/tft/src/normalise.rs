@@ -375,6 +375,7 @@ mod tests {
                 values,
                 status: &status,
                 profile: "",
+                usual: None,
             });
         }
         let state = fit.finish();

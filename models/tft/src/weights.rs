@@ -290,7 +290,7 @@ fn elements(shape: &[i64]) -> usize {
 }
 
 /// Box and Muller's method; one of its two values is enough here.
-fn standard_normal(rng: &mut StdRng) -> f64 {
+pub(crate) fn standard_normal(rng: &mut StdRng) -> f64 {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     radius * (std::f64::consts::TAU * rng.random::<f64>()).cos()
 }

@@ -1,5 +1,7 @@
 //! One entity's past, as the caller has it.
 
+use crate::usual::Usual;
+
 /// The closed bins that a forecast starts from, newest last, without gaps in time: a bin without data is there and
 /// holds NaN.
 #[derive(Debug, Clone)]
@@ -16,6 +18,10 @@ pub struct Window<'a> {
     pub status: &'a [u8],
     /// Profile id of the entity; an unknown one counts as missing.
     pub profile: &'a str,
+    /// What the days before say, for models that ask for them ([`ModelConfig::usual`]); `None` where nobody knows.
+    ///
+    /// [`ModelConfig::usual`]: crate::ModelConfig::usual
+    pub usual: Option<&'a Usual>,
 }
 
 /// What came after a [`Window`], for training and scoring.

@@ -90,6 +90,7 @@ fn predict(model: &Model, case: &Case, entity: &str) -> Prediction {
             .collect(),
         status: &status,
         profile: &case.profile,
+        usual: None,
     };
     model.predict(&[window]).unwrap().remove(0)
 }

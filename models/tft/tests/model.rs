@@ -88,6 +88,7 @@ impl Series {
             values: self.values.iter().map(Vec::as_slice).collect(),
             status: &self.status,
             profile: "database",
+            usual: None,
         }
     }
 }
@@ -450,6 +451,7 @@ proptest! {
             values: values.iter().map(|v| &v[..steps]).collect(),
             status: &status,
             profile: "nobody",
+            usual: None,
         };
         let prepared = preparer.prepare(&[window]).unwrap();
         let (past, future) = (&prepared.batch.encoder, &prepared.batch.decoder);

@@ -196,6 +196,7 @@ fn a_wave_is_learned_and_served_from_files() {
             .collect(),
         status: &track.status[253..301],
         profile: "database",
+        usual: None,
     };
     let prediction = model.predict(&[window]).unwrap().remove(0);
     assert!(

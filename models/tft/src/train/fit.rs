@@ -40,6 +40,7 @@ impl Fitted {
                         values: read.values.iter().map(Vec::as_slice).collect(),
                         status: &read.status,
                         profile: &read.profile,
+                        usual: None,
                     });
                     start = end;
                 }

@@ -126,10 +126,22 @@ impl TrainOptions {
             gaps,
             drop_status,
             drop_profile,
+            forget,
+            forget_periods,
+            blur,
         } = self.roughening;
-        if ![shorten, drop_metrics, gaps, drop_status, drop_profile]
-            .into_iter()
-            .all(share)
+        if ![
+            shorten,
+            drop_metrics,
+            gaps,
+            drop_status,
+            drop_profile,
+            forget,
+            forget_periods,
+            blur,
+        ]
+        .into_iter()
+        .all(share)
         {
             return refuse("roughening", "each is a probability, 0 to 1");
         }
@@ -153,6 +165,12 @@ pub struct Roughening {
     pub drop_status: f64,
     /// The profile is unknown.
     pub drop_profile: f64,
+    /// What came before the encoder is unknown.
+    pub forget: f64,
+    /// Of what came before the encoder, some periods are missing.
+    pub forget_periods: f64,
+    /// What was usual then lies higher or lower.
+    pub blur: f64,
 }
 
 impl Roughening {
@@ -163,6 +181,9 @@ impl Roughening {
         gaps: 0.0,
         drop_status: 0.0,
         drop_profile: 0.0,
+        forget: 0.0,
+        forget_periods: 0.0,
+        blur: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -171,5 +192,8 @@ impl Roughening {
         gaps: 0.15,
         drop_status: 0.3,
         drop_profile: 0.2,
+        forget: 0.1,
+        forget_periods: 0.7,
+        blur: 0.7,
     };
 }

@@ -50,10 +50,7 @@ pub fn run(job: &Job<'_>, watch: &mut Watch<'_>) -> Result<Trained, TrainError> 
         power: job.options.scale_weight as f32,
         mean_scales: fitted.mean_scales.clone(),
     });
-    let shape = Shape {
-        encoder: job.config.context_steps(),
-        decoder: job.config.horizon(),
-    };
+    let shape = Shape::of(job.config);
     let mut sampler = Sampler::new(job.corpus, shape, job.options)?;
     let mut learner = Learner::new(job, &preparer, weights.as_ref(), identity, fitted.clone())?;
     if let Some(stored) = &stored {

@@ -5,6 +5,8 @@ use rand::rngs::StdRng;
 
 use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
 use super::{Roughening, TrainError};
+use crate::model_config::ModelConfig;
+use crate::usual::Usual;
 use crate::window::{Future, Window, is_observed};
 
 /// A window and its future, cut out of a track.
@@ -20,30 +22,65 @@ pub(crate) struct Sample {
     status: Vec<u8>,
     /// `[metric][decoder bin]`.
     future: Vec<Vec<f32>>,
+    usual: Option<Usual>,
 }
 
-/// Longest encoder and decoder of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
+/// What a model reads of a track.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape<'a> {
+    /// Longest encoder.
     pub(crate) encoder: usize,
+    /// Longest decoder.
     pub(crate) decoder: usize,
+    /// The model, if it asks for what lies before the encoder.
+    pub(crate) asks: Option<&'a ModelConfig>,
+}
+
+impl<'a> Shape<'a> {
+    pub(crate) fn of(config: &'a ModelConfig) -> Self {
+        let encoder = config.context_steps();
+        Self {
+            encoder,
+            decoder: config.horizon(),
+            asks: (config.history_steps() > encoder).then_some(config),
+        }
+    }
+
+    /// The period of what lies before the encoder, in bins.
+    pub(crate) fn period(&self) -> usize {
+        let rhythm = self.asks.and_then(|config| config.direct);
+        rhythm.map_or(1, |rhythm| rhythm.period_steps as usize)
+    }
 }
 
 impl Sample {
     /// Reads the window that ends with a bin of a track: at most the longest encoder, and at most the longest decoder
-    /// after it. Bins from `end` on are not read.
+    /// after it. Bins from `end` on are not read. Of what lies before the encoder, `[metric][bin]`, `forget` may take
+    /// away.
     ///
     /// # Errors
     /// When the corpus cannot be read.
     pub(crate) fn read(
         corpus: &dyn Corpus,
         window: WindowRef,
-        shape: Shape,
+        shape: Shape<'_>,
         end: usize,
+        forget: impl FnOnce(&mut [Vec<f32>]),
     ) -> Result<Self, TrainError> {
         let from = (window.origin + 1).saturating_sub(shape.encoder);
         let to = (window.origin + 1 + shape.decoder).min(end);
         let track = corpus.read(window.source, window.track, from..to)?;
+        let usual = match shape.asks {
+            None => None,
+            Some(config) => {
+                let first = (window.origin + 1).saturating_sub(config.history_steps());
+                let mut before = corpus
+                    .read(window.source, window.track, first..from)?
+                    .values;
+                forget(&mut before);
+                config.usual(&before.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+        };
         let past_steps = window.origin + 1 - from;
         let step_secs = corpus.step_secs();
         let mut past = track.values;
@@ -61,6 +98,7 @@ impl Sample {
             past,
             status,
             future,
+            usual,
         })
     }
 
@@ -73,6 +111,7 @@ impl Sample {
             values: self.past.iter().map(Vec::as_slice).collect(),
             status: &self.status,
             profile: &self.profile,
+            usual: self.usual.as_ref(),
         }
     }
 
@@ -111,6 +150,7 @@ impl Sample {
                 .random_range(LEAST_STEPS..=encoder)
                 .min(self.status.len());
             let cut = self.status.len() - keep;
+            self.usual = None;
             self.past
                 .iter_mut()
                 .for_each(|values| drop(values.drain(..cut)));
@@ -131,8 +171,32 @@ impl Sample {
         if rng.random_bool(roughening.drop_status) {
             self.status.fill(0);
         }
+        if rng.random_bool(roughening.forget) {
+            self.usual = None;
+        }
+        if rng.random_bool(roughening.blur)
+            && let Some(usual) = &mut self.usual
+        {
+            usual.blur(rng);
+        }
         if rng.random_bool(roughening.drop_profile) {
             unknown_profile.clone_into(&mut self.profile);
+        }
+    }
+
+    /// Takes some periods away from what lies before an encoder, as if the entity had been off or unknown: the few
+    /// entities of a trace must not be told apart by it.
+    pub(crate) fn forget_periods(before: &mut [Vec<f32>], period: usize, rng: &mut StdRng) {
+        let share = rng.random_range(0.0..0.9);
+        let periods = before.first().map_or(0, Vec::len).div_ceil(period.max(1));
+        for age in (0..periods)
+            .filter(|_| rng.random_bool(share))
+            .collect::<Vec<_>>()
+        {
+            for values in &mut *before {
+                let end = values.len() - age * period;
+                values[end.saturating_sub(period)..end].fill(f32::NAN);
+            }
         }
     }
 
@@ -184,8 +248,9 @@ mod tests {
         let shape = Shape {
             encoder: 24,
             decoder: 12,
+            asks: None,
         };
-        let mut sample = Sample::read(&corpus, window, shape, 60).expect("is in memory");
+        let mut sample = Sample::read(&corpus, window, shape, 60, |_| {}).expect("is in memory");
         assert_eq!(
             (
                 sample.past[0].len(),
@@ -202,5 +267,31 @@ mod tests {
         sample.roughen(&always, "generic", 24, &mut StdRng::seed_from_u64(1));
         assert_eq!(sample.window().profile, "generic");
         assert_eq!(sample.status, [0; 24]);
+    }
+
+    #[test]
+    fn whole_periods_are_forgotten() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let (mut kept, mut lost) = (0, 0);
+        for _ in 0..50 {
+            let mut before = vec![vec![1.0; 44]; 2];
+            Sample::forget_periods(&mut before, 10, &mut rng);
+            assert_eq!(before[0].len(), 44);
+            for period in [0..4, 4..14, 14..24, 24..34, 34..44] {
+                let missing = |values: &Vec<f32>| {
+                    let of_period = &values[period.clone()];
+                    of_period.iter().filter(|value| value.is_nan()).count()
+                };
+                assert_eq!(missing(&before[0]), missing(&before[1]));
+                match missing(&before[0]) {
+                    0 => kept += 1,
+                    all => {
+                        assert_eq!(all, period.len());
+                        lost += 1;
+                    }
+                }
+            }
+        }
+        assert!(kept > 50 && lost > 50, "{kept} kept, {lost} lost");
     }
 }

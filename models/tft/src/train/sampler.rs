@@ -75,7 +75,7 @@ impl Position {
 pub(crate) struct Sampler<'c> {
     corpus: &'c dyn Corpus,
     sources: Vec<SourceSampler>,
-    shape: Shape,
+    shape: Shape<'c>,
     epoch_share: f64,
     /// Most windows of a source that are listed as open; at least one chunk's are.
     pool_windows: usize,
@@ -110,7 +110,7 @@ struct OpenChunk {
 impl<'c> Sampler<'c> {
     pub(crate) fn new(
         corpus: &'c dyn Corpus,
-        shape: Shape,
+        shape: Shape<'c>,
         options: &TrainOptions,
     ) -> Result<Self, TrainError> {
         let total: f64 = corpus.sources().iter().map(|source| source.share).sum();
@@ -247,7 +247,14 @@ impl<'c> Sampler<'c> {
                 origin: bin as usize,
             };
             let end = self.corpus.spans(index)[window.track].learned;
-            let sample = Sample::read(self.corpus, window, self.shape, end)?;
+            let period = self.shape.period();
+            let forgets = rng.random_bool(self.roughening.forget_periods);
+            let forget = |before: &mut [Vec<f32>]| {
+                if forgets {
+                    Sample::forget_periods(before, period, rng);
+                }
+            };
+            let sample = Sample::read(self.corpus, window, self.shape, end, forget)?;
             if sample.starts_from_data() && sample.is_useful() {
                 source.useful_epoch = source.epoch;
                 return Ok(sample);
@@ -343,9 +350,10 @@ mod tests {
     use super::super::corpus::{MemoryCorpus, Source, Track};
     use super::*;
 
-    const SHAPE: Shape = Shape {
+    const SHAPE: Shape<'static> = Shape {
         encoder: 48,
         decoder: 24,
+        asks: None,
     };
 
     fn corpus(bins: usize) -> MemoryCorpus {

@@ -25,10 +25,7 @@ pub fn step_speed(
     job.options.check()?;
     let fitted = Fitted::over(job.corpus, job.config, job.start.map(|s| s.normaliser))?;
     let preparer = Preparer::new(job.config, &fitted.normaliser).map_err(TrainError::Config)?;
-    let shape = Shape {
-        encoder: job.config.context_steps(),
-        decoder: job.config.horizon(),
-    };
+    let shape = Shape::of(job.config);
     let mut sampler = Sampler::new(job.corpus, shape, job.options)?;
     let preparation = Preparation {
         preparer: &preparer,

@@ -69,15 +69,12 @@ impl<'a> Judge<'a> {
         weights: &Tensor,
     ) -> Result<Option<f64>, TrainError> {
         let config = self.preparer.config();
-        let shape = Shape {
-            encoder: config.context_steps(),
-            decoder: config.horizon(),
-        };
+        let shape = Shape::of(config);
         let (mut sum, mut count) = (0.0, 0.0);
         for windows in windows.chunks(self.batch_windows) {
             let read = |window: &WindowRef| {
                 let end = self.corpus.spans(window.source)[window.track].bins;
-                Sample::read(self.corpus, *window, shape, end)
+                Sample::read(self.corpus, *window, shape, end, |_| {})
             };
             let samples = windows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             let lessons =
