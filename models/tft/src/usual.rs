@@ -37,7 +37,7 @@ pub(crate) struct Step {
     pub(crate) mean: f32,
     /// Standard deviation of the same.
     pub(crate) spread: f32,
-    /// Mean a week before, over the neighbours.
+    /// Mean a week before, over the neighbours, if what is known begins no later than that bin.
     pub(crate) week_ago: f32,
     /// Share of the bins that these could have been made of.
     pub(crate) known: f32,
@@ -254,7 +254,9 @@ mod tests {
                 prop_assert!(alike(step.mean, mean), "{ahead}: {} {mean}", step.mean);
                 prop_assert!(alike(step.spread, spread), "{ahead}: {} {spread}", step.spread);
                 prop_assert!(alike(step.known, (count as f32 / 56.0).min(1.0)));
-                let (mean, ..) = over(&before, |place| (place - ahead + 168).abs() <= 3);
+                let begin = 1 - (PAST.context + newest.len()) as i64;
+                let is_like = |place: i64| begin <= ahead - 168 && (place - ahead + 168).abs() <= 3;
+                let (mean, ..) = over(&before, is_like);
                 prop_assert!(alike(step.week_ago, mean), "{ahead}: {} {mean}", step.week_ago);
             }
             for (lately, bins) in course.lately.iter().zip(SPANS) {
