@@ -1,8 +1,8 @@
 //! `argus bench forecast`: windows of the store → tensors → network → quantiles in metric units.
 //!
 //! Each entity has a window of its own, as in the store, filled with the waves of a plausible server; a round takes
-//! every entity's context from its window and runs the forecast loop's own batches through the model. Records do not go
-//! through the log: how fast they are accepted is another question.
+//! every entity's context, and what is usual for it, from its window and runs the forecast loop's own batches through
+//! the model. Records do not go through the log: how fast they are accepted is another question.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -39,7 +39,8 @@ pub struct ForecastBenchArgs {
     /// Entities to forecast.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub entities: u32,
-    /// Fill windows of 2,880 steps instead of the 288 that a forecast reads, as after ten days.
+    /// Fill windows of 2,880 steps, as after ten days, instead of the 288 of a context: a model that asks what is usual
+    /// reads them all.
     #[arg(long)]
     pub full_windows: bool,
     /// Threads that run the network.
