@@ -21,6 +21,7 @@ mod reader;
 mod records;
 mod unit;
 pub mod value;
+mod windows;
 
 pub use collection::{Collection, Document, Paging, Span, Strays};
 pub use config::{ReadingConfig, Start};

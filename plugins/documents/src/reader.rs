@@ -306,8 +306,7 @@ impl Poll<'_> {
             from_ms: position.time_ms,
             until_ms,
             after: position.tie.as_deref(),
-            // One more tells whether there are more.
-            limit: self.limit.saturating_add(seen).saturating_add(1),
+            limit: self.limit.saturating_add(seen),
             // What looking back cost is not taken from it.
             began_ns: self.host.monotonic_ns(),
             poll_secs: self.reader.config.poll_secs,
@@ -328,7 +327,7 @@ impl Poll<'_> {
             }
             // Beyond this, the daemon might not recognise records that only their number is known of.
             let is_far = forward && kept + records.len() >= MAX_IDENTITIES && time_ms > far_ms;
-            if records.len() >= limit || (is_far && !records.is_empty()) {
+            if is_far && !records.is_empty() {
                 return false;
             }
             let mapped = mapping.apply(body).map_err(|what| Fault {
@@ -341,7 +340,8 @@ impl Poll<'_> {
                 tie: tie.map(str::to_owned),
                 mapped,
             });
-            true
+            // Whether there are more, the next poll finds: a server would be asked once more for it here.
+            records.len() < limit
         };
         let is_all = self.collection.read(self.host, &span, &mut take)?;
         let is_cut = self.cut(position, &mut records, is_all)?;

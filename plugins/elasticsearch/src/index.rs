@@ -121,6 +121,43 @@ impl Index {
         Ok((time_ms, values.get(1).map(|tie| tie.get())))
     }
 
+    /// Gives a window's documents to `take`; whether these were all, and how many they were.
+    fn window(
+        &self,
+        host: &Host,
+        span: &Span<'_>,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
+    ) -> Result<(bool, u32), Error> {
+        // A date with nanoseconds counts as its millisecond; an index without the field has nothing to say.
+        let time = json!({ &self.time: { "order": "asc", "numeric_type": "date", "unmapped_type": "date" } });
+        let tiebreaker = self
+            .tiebreaker
+            .as_ref()
+            .map(|field| json!({ field: "asc" }));
+        let sort: Vec<Value> = std::iter::once(time).chain(tiebreaker).collect();
+        let body = json!({
+            "index": self.index,
+            "query": self.query(span)?,
+            "sort": sort,
+            "source": self.source,
+            "limit": span.limit,
+        });
+        let cursor = host.query(&self.connector, "search", body.to_string(), &[])?;
+        let (mut name, mut count) = (String::new(), 0);
+        let is_all = Paging::documents(host, span, &cursor, &self.hits.fields, |hit| {
+            count += 1;
+            self.hits.name(hit, &mut name);
+            let (time_ms, tie) = self.sorted(hit, &name)?;
+            Ok(take(Document {
+                id: &name,
+                time_ms,
+                tie,
+                body: hit,
+            }))
+        })?;
+        Ok((is_all, count))
+    }
+
     fn aggregate(&self, host: &Host, body: &Value) -> Result<Aggregate, Error> {
         let cursor = host.query(&self.connector, "aggregate", body.to_string(), &[])?;
         let page = cursor.next(1, 4 << 20, u32::MAX)?;
@@ -145,32 +182,7 @@ impl Collection for Index {
         span: &Span<'_>,
         take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
-        // A date with nanoseconds counts as its millisecond; an index without the field has nothing to say.
-        let time = json!({ &self.time: { "order": "asc", "numeric_type": "date", "unmapped_type": "date" } });
-        let tiebreaker = self
-            .tiebreaker
-            .as_ref()
-            .map(|field| json!({ field: "asc" }));
-        let sort: Vec<Value> = std::iter::once(time).chain(tiebreaker).collect();
-        let body = json!({
-            "index": self.index,
-            "query": self.query(span)?,
-            "sort": sort,
-            "source": self.source,
-            "limit": span.limit,
-        });
-        let cursor = host.query(&self.connector, "search", body.to_string(), &[])?;
-        let mut name = String::new();
-        Paging::documents(host, span, &cursor, &self.hits.fields, |hit| {
-            self.hits.name(hit, &mut name);
-            let (time_ms, tie) = self.sorted(hit, &name)?;
-            Ok(take(Document {
-                id: &name,
-                time_ms,
-                tie,
-                body: hit,
-            }))
-        })
+        span.in_windows(host, |window| self.window(host, window, take))
     }
 
     fn counts(

@@ -10,8 +10,12 @@ fn source(config: Value) -> Elasticsearch {
     testing::source(config).expect("settings")
 }
 
+/// Starts a minute before the tests' now: one window.
 fn typical() -> Value {
-    json!({ "connector": "logs", "index": "metrics-*", "mapping": { "layout": "flat" }, "reading": { "start": "oldest" } })
+    json!({
+        "connector": "logs", "index": "metrics-*", "mapping": { "layout": "flat" },
+        "reading": { "start": "2026-02-02T02:39:50Z" },
+    })
 }
 
 fn options() -> Options {
@@ -27,7 +31,7 @@ fn hit(id: &str, time_ms: i64, source: Value) -> Value {
 
 #[test]
 fn hits_become_records() {
-    let host = Host::new().at(TIME_MS + 60_000).documents(
+    let host = Host::new().at(TIME_MS + 50_000).documents(
         "logs",
         &[
             hit(
@@ -60,7 +64,7 @@ fn hits_become_records() {
     assert_eq!(body["index"], "metrics-*");
     assert_eq!(
         body["query"]["bool"]["filter"][0]["range"]["@timestamp"]["lt"],
-        TIME_MS + 55_000
+        TIME_MS + 45_000
     );
     assert_eq!(body["source"], true);
     let mut config = typical();
@@ -90,12 +94,12 @@ fn the_third_poll_counts_and_goes_on() {
     );
     let source = source(typical());
     let host = Host::new()
-        .at(TIME_MS + 60_000)
+        .at(TIME_MS + 50_000)
         .documents("logs", std::slice::from_ref(&first));
     let batch = source.poll(&host, None, &options()).expect("a batch");
 
     let host = Host::new()
-        .at(TIME_MS + 60_000)
+        .at(TIME_MS + 50_000)
         .documents("logs", &[json!({ "total": 0, "aggregations": null })]);
     let batch = source
         .poll(&host, Some(&batch.checkpoint), &options())
@@ -108,7 +112,7 @@ fn the_third_poll_counts_and_goes_on() {
     let bucket = json!({ "key": TIME_MS - 10_000, "doc_count": 1 });
     let counts = json!({ "total": 1, "aggregations": { "slices": { "buckets": [bucket] } } });
     let host = Host::new()
-        .at(TIME_MS + 60_000)
+        .at(TIME_MS + 50_000)
         .documents("logs", &[counts])
         .documents("logs", std::slice::from_ref(&late));
     let batch = source

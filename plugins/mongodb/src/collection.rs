@@ -17,8 +17,6 @@ use crate::id;
 
 /// Documents of a batch: few enough that a slow server has some within a poll's time.
 const BATCH: u32 = 1000;
-/// How much time the first query of a poll spans; where little is found, the next ones span more.
-const FIRST_WINDOW_MS: i64 = 60_000;
 /// Documents without a time are counted up to here.
 const MAX_STRAYS: u64 = 1000;
 /// Of these, so many are named.
@@ -155,13 +153,37 @@ impl Metrics {
         }
     }
 
+    /// Gives a window's documents to `take`; whether these were all, and how many they were.
+    fn window(
+        &self,
+        host: &Host,
+        span: &Span<'_>,
+        take: &mut dyn FnMut(Document<'_>) -> bool,
+    ) -> Result<(bool, u32), Error> {
+        let mut rest = *span;
+        if let Some(after) = rest.after.take() {
+            let time = to_raw_value(&self.time(rest.from_ms))?;
+            for id in id::behind(after)? {
+                let ours = [(self.config.time.as_str(), time.clone()), ("_id", id)].into();
+                let (is_all, count) = self.page(host, &rest, ours, take)?;
+                rest.limit -= count;
+                if !is_all {
+                    return Ok((false, span.limit - rest.limit));
+                }
+            }
+            rest.from_ms += 1;
+        }
+        let ours = self.between(rest.from_ms, rest.until_ms)?;
+        let (is_all, count) = self.page(host, &rest, ours, take)?;
+        Ok((is_all, span.limit - rest.limit + count))
+    }
+
     /// Gives documents of one query to `take`; whether these were all, and how many they were.
     fn page(
         &self,
         host: &Host,
         span: &Span<'_>,
         ours: Conditions<'_>,
-        limit: u32,
         take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<(bool, u32), Error> {
         let body = Find {
@@ -170,8 +192,8 @@ impl Metrics {
             filter: self.filter(ours),
             projection: &self.projection,
             sort: [json!({ (&self.config.time): 1 }), json!({ "_id": 1 })],
-            limit,
-            batch_size: limit.min(BATCH),
+            limit: span.limit,
+            batch_size: span.limit.min(BATCH),
         };
         let body = serde_json::to_vec(&body)?;
         let cursor = host.query(&self.config.connector, "find", body, &[])?;
@@ -197,7 +219,7 @@ impl Metrics {
                 body: document,
             }))
         })?;
-        Ok((is_all && count < limit, count))
+        Ok((is_all && count < span.limit, count))
     }
 }
 
@@ -222,40 +244,7 @@ impl Collection for Metrics {
         span: &Span<'_>,
         take: &mut dyn FnMut(Document<'_>) -> bool,
     ) -> Result<bool, Error> {
-        let (mut from_ms, mut limit) = (span.from_ms, span.limit.max(1));
-        let mut read = |ours| {
-            let came = limit < span.limit;
-            if came && span.left_ms(host) == 0 {
-                return Ok((false, 0));
-            }
-            let (is_all, count) = self.page(host, span, ours, limit, take)?;
-            limit -= count;
-            Ok::<_, Error>((is_all, count))
-        };
-        if let Some(after) = span.after {
-            for id in id::behind(after)? {
-                let time = to_raw_value(&self.time(from_ms))?;
-                let (is_all, _) = read([(self.config.time.as_str(), time), ("_id", id)].into())?;
-                if !is_all {
-                    return Ok(false);
-                }
-            }
-            from_ms += 1;
-        }
-        // Window by window: not every server stops at the limit before it has sorted all that fits the condition.
-        let mut width_ms = FIRST_WINDOW_MS;
-        while from_ms < span.until_ms {
-            let end_ms = from_ms.saturating_add(width_ms).min(span.until_ms);
-            let (is_all, count) = read(self.between(from_ms, end_ms)?)?;
-            if !is_all {
-                return Ok(false);
-            }
-            if count <= span.limit / 8 {
-                width_ms = width_ms.saturating_mul(4);
-            }
-            from_ms = end_ms;
-        }
-        Ok(true)
+        span.in_windows(host, |window| self.window(host, window, take))
     }
 
     fn counts(
