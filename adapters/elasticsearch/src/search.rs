@@ -173,7 +173,9 @@ impl Fetcher {
     }
 
     async fn fetch(&mut self) -> Result<Batch, Error> {
-        let mut size = u64::from(self.batch).min(self.left);
+        // Pages of one size: a last one of few documents would cost the server as much as the others.
+        let pages = self.left.div_ceil(self.batch.into()).max(1);
+        let mut size = self.left.div_ceil(pages);
         loop {
             self.request.insert("size".into(), size.into());
             self.request.insert("pit".into(), self.point.clause());
