@@ -195,8 +195,7 @@ impl Replay {
         };
         let config = self.model.model.config();
         let usual = |(server, stroke): &(&ServerBins, Stroke)| {
-            let before = server.before(stroke.origin, config.history_steps())?;
-            config.usual(&before)
+            config.usual(&server.history(stroke.origin, config.history_steps()))
         };
         let usual: Vec<Option<Usual>> = wanted.iter().map(usual).collect();
         let inputs: Vec<Input<'_>> = wanted

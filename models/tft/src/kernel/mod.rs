@@ -23,7 +23,7 @@ mod matrix;
 mod pass;
 mod scores;
 mod selection;
-mod simd;
+pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 mod workspace;

@@ -19,6 +19,7 @@ mod gradient;
 mod keeper;
 mod lesson;
 mod loss;
+mod mix;
 mod optimiser;
 mod options;
 mod report;

@@ -129,6 +129,7 @@ impl TrainOptions {
             forget,
             forget_periods,
             blur,
+            mix,
         } = self.roughening;
         if ![
             shorten,
@@ -139,6 +140,7 @@ impl TrainOptions {
             forget,
             forget_periods,
             blur,
+            mix,
         ]
         .into_iter()
         .all(share)
@@ -171,6 +173,8 @@ pub struct Roughening {
     pub forget_periods: f64,
     /// What was usual then lies higher or lower.
     pub blur: f64,
+    /// Values are averaged with those of another host.
+    pub mix: f64,
 }
 
 impl Roughening {
@@ -184,6 +188,7 @@ impl Roughening {
         forget: 0.0,
         forget_periods: 0.0,
         blur: 0.0,
+        mix: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -195,5 +200,6 @@ impl Roughening {
         forget: 0.1,
         forget_periods: 0.7,
         blur: 0.7,
+        mix: 0.5,
     };
 }
