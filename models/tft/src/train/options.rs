@@ -198,8 +198,8 @@ impl Roughening {
         drop_status: 0.3,
         drop_profile: 0.2,
         forget: 0.1,
-        forget_periods: 0.7,
-        blur: 0.7,
+        forget_periods: 0.5,
+        blur: 0.5,
         mix: 0.5,
     };
 }
