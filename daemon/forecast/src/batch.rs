@@ -105,8 +105,11 @@ pub fn known<E: Copy + Send + Sync>(
         let handles: Vec<_> = (due.chunks(each))
             .map(|part| scope.spawn(move || known(part)))
             .collect();
-        let parts = handles.into_iter().map(|handle| handle.join());
-        parts.flat_map(Result::unwrap_or_default).collect()
+        let parts = handles.into_iter().map(|handle| {
+            let panicked = |panic| std::panic::resume_unwind(panic);
+            handle.join().unwrap_or_else(panicked)
+        });
+        parts.flatten().collect()
     })
 }
 

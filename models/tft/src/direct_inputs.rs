@@ -293,7 +293,8 @@ fn quantiles(values: &mut [f32]) -> [f32; 5] {
 
 /// The size of a difference, around the centre, in units of the scale; 0 where unknown.
 fn size_in(scale: &Scale, size: f32) -> f32 {
-    known(scale.normalise(scale.center + size) - scale.normalise(scale.center))
+    let center = scale.restore(0.0);
+    known(scale.normalise(center + size) - scale.normalise(center))
 }
 
 /// 0 for what is unknown.

@@ -57,6 +57,8 @@ pub struct Span<'a> {
     pub after: Option<&'a str>,
     /// `take` will not want more than this.
     pub limit: u32,
+    /// How many of these the reader has already, as they share their time with what it read last.
+    pub known: u32,
     /// When reading began, on the host's monotonic clock.
     pub began_ns: u64,
     /// How long it may take.

@@ -307,6 +307,7 @@ impl Poll<'_> {
             until_ms,
             after: position.tie.as_deref(),
             limit: self.limit.saturating_add(seen),
+            known: if position.tie.is_none() { seen } else { 0 },
             // What looking back cost is not taken from it.
             began_ns: self.host.monotonic_ns(),
             poll_secs: self.reader.config.poll_secs,

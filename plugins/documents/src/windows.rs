@@ -10,7 +10,8 @@ use crate::collection::Span;
 
 /// How long the first window is: what a thousand servers say in it is about a poll's documents.
 const FIRST_MS: i64 = 60_000;
-/// How much longer than the one before a window may be: behind a gap, it would hold too much.
+/// How much longer than the one before a window may be: behind a gap, it would hold too much. So much more for each
+/// window that held nothing.
 const GROWTH: u32 = 4;
 
 impl Span<'_> {
@@ -25,9 +26,10 @@ impl Span<'_> {
         mut read: impl FnMut(&Span<'_>) -> Result<(bool, u32), Error>,
     ) -> Result<bool, Error> {
         let mut window = *self;
-        let mut width_ms = FIRST_MS;
+        let (mut width_ms, mut growth) = (FIRST_MS, GROWTH);
         while window.from_ms < self.until_ms {
-            let came = window.limit < self.limit;
+            // What is known already is no progress: without any, it is the error that helps.
+            let came = self.limit - window.limit > self.known;
             // Where nothing came yet, it is the connector who says that it takes too long.
             if window.limit == 0 || (came && self.left_ms(host) == 0) {
                 return Ok(false);
@@ -44,8 +46,16 @@ impl Span<'_> {
             window.limit -= count;
             window.from_ms = window.until_ms;
             window.after = None;
-            let wanted = window.limit.checked_div(count).unwrap_or(GROWTH);
-            width_ms = width_ms.saturating_mul(wanted.clamp(1, GROWTH).into());
+            let times = match window.limit.checked_div(count) {
+                Some(wanted) => wanted.clamp(1, GROWTH),
+                // Years without a document are crossed in a handful of queries.
+                None => {
+                    let times = growth;
+                    growth = growth.saturating_mul(GROWTH);
+                    times
+                }
+            };
+            width_ms = width_ms.saturating_mul(times.into());
         }
         Ok(true)
     }
@@ -61,6 +71,7 @@ mod tests {
         until_ms: 2_000_000,
         after: Some("tie"),
         limit: 1000,
+        known: 0,
         began_ns: 0,
         poll_secs: 20,
     };
@@ -93,7 +104,7 @@ mod tests {
 
     #[test]
     fn they_are_as_long_as_what_is_wanted_needs() {
-        // Nothing there: four times as long each.
+        // Nothing there: four times as long, then sixteen.
         let (crossed, _) = windows(SPAN, 0);
         let widths: Vec<_> = crossed
             .iter()
@@ -130,5 +141,19 @@ mod tests {
         assert_eq!(outcome, Ok(false));
         let nothing = span.in_windows(&host, |_| Err(Error::retryable("timed_out", "slow")));
         assert_eq!(nothing.expect_err("nothing came").code, "timed_out");
+        let mut answers = vec![Err(Error::retryable("timed_out", "slow")), Ok((true, 5))];
+        let again = Span { known: 5, ..span };
+        let nothing = again.in_windows(&host, |_| answers.pop().expect("two"));
+        assert_eq!(nothing.expect_err("nothing new came").code, "timed_out");
+    }
+
+    #[test]
+    fn decades_are_crossed_in_a_handful_of_windows() {
+        let span = Span {
+            from_ms: 0,
+            until_ms: 1_800_000_000_000,
+            ..SPAN
+        };
+        assert!(windows(span, 0).0.len() <= 7);
     }
 }

@@ -148,6 +148,7 @@ fn a_tiebreaker_goes_on_behind_the_last() {
         until_ms: TIME_MS + 10,
         after: Some("\"e-6\""),
         limit: 5,
+        known: 0,
         began_ns: 0,
         poll_secs: 5,
     };

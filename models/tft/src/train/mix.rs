@@ -13,8 +13,9 @@ use super::TrainError;
 use super::corpus::{Corpus, Track, WindowRef};
 use super::sample::Shape;
 
-/// Periods that what is mixed may lie apart.
-const MOST_PERIODS_APART: i64 = 6;
+/// Days that what is mixed may lie apart.
+const MOST_DAYS_APART: i64 = 6;
+const DAY_MS: i64 = 86_400_000;
 
 /// Another track of the same source, whose values are averaged with a window's own.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,9 +39,9 @@ impl Mix {
     ) -> Option<Self> {
         let spans = corpus.spans(window.source);
         let track = rng.random_range(0..spans.len());
-        let earlier = rng.random_range(0..=MOST_PERIODS_APART) * shape.period() as i64;
+        let step_ms = i64::from(corpus.step_secs().max(1)) * 1_000;
+        let earlier = rng.random_range(0..=MOST_DAYS_APART) * (DAY_MS / step_ms).max(1);
         let share = rng.random_range(0.0..1.0);
-        let step_ms = i64::from(corpus.step_secs()) * 1_000;
         let apart = spans[window.track].first_bin_ms - spans[track].first_bin_ms;
         let offset = apart / step_ms - earlier;
         let bins = shape.near_bins(window, end);
@@ -87,10 +88,13 @@ mod tests {
     use super::super::corpus::{MemoryCorpus, Source};
     use super::*;
 
+    /// Five bins a day.
+    const STEP_SECS: u32 = 17_280;
+
     fn corpus() -> MemoryCorpus {
         let track = |first_bin: i64, value: f32| Track {
             profile: "database".to_owned(),
-            first_bin_ms: first_bin * 300_000,
+            first_bin_ms: first_bin * i64::from(STEP_SECS) * 1_000,
             values: vec![(0..60).map(|bin| value + bin as f32).collect()],
             status: vec![1; 60],
         };
@@ -100,7 +104,7 @@ mod tests {
         };
         let unlearned = vec![track(0, 1e6)];
         MemoryCorpus::new(
-            300,
+            STEP_SECS,
             vec![(source, vec![track(0, 0.0), track(10, 100.0)], unlearned)],
         )
     }
@@ -125,7 +129,7 @@ mod tests {
             .map(|bin| 0.75 * bin as f32 + 0.25 * (100 + bin - 10) as f32)
             .collect();
         assert_eq!(mixed.values[0][5..], expected);
-        assert_eq!((mixed.first_bin_ms, mixed.status.len()), (1_500_000, 15));
+        assert_eq!((mixed.first_bin_ms, mixed.status.len()), (86_400_000, 15));
     }
 
     #[test]
@@ -137,7 +141,7 @@ mod tests {
             asks: None,
         };
         let mut drawn = [0; 3];
-        for _ in 0..300 {
+        for _ in 0..600 {
             if let Some(mix) = Mix::draw(&corpus, WINDOW, shape, 60, &mut rng) {
                 drawn[mix.track] += 1;
                 assert!((0.0..1.0).contains(&mix.share));
@@ -145,6 +149,6 @@ mod tests {
                 assert!(read.values[0].iter().all(|value| *value < 200.0));
             }
         }
-        assert!(drawn[0] > 50 && drawn[1] > 50 && drawn[2] == 0, "{drawn:?}");
+        assert!(drawn[0] > 20 && drawn[1] > 20 && drawn[2] == 0, "{drawn:?}");
     }
 }

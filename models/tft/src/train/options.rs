@@ -173,7 +173,7 @@ pub struct Roughening {
     pub forget_periods: f64,
     /// What was usual then lies higher or lower.
     pub blur: f64,
-    /// Values are averaged with those of another host.
+    /// Values are averaged with those of another host, or of its own on another day, where the data have such.
     pub mix: f64,
 }
 
