@@ -195,7 +195,8 @@ impl Replay {
         };
         let config = self.model.model.config();
         let usual = |(server, stroke): &(&ServerBins, Stroke)| {
-            config.usual(&server.history(stroke.origin, config.history_steps()))
+            let before = server.before(stroke.origin, config.history_steps())?;
+            config.usual(&before)
         };
         let usual: Vec<Option<Usual>> = wanted.iter().map(usual).collect();
         let inputs: Vec<Input<'_>> = wanted

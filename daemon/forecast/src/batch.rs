@@ -1,14 +1,12 @@
 //! Contexts from the store into the model's windows, and its answers back into forecasts.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
-use std::thread;
 
 use argus_fleet::{EntityForecast, MetricForecast, ModelId};
 use argus_schema::{EntityName, Schema};
 use argus_store::Context;
 use argus_tft::{Interpretation, Lane, MetricRef, Model, Prediction, SchemaRef, Usual, Window};
-use foldhash::quality::FixedState;
 
 use crate::CONTEXT_STEPS;
 use crate::errors::ForecastError;
@@ -49,68 +47,20 @@ pub struct Input<'a> {
     pub usual: Option<&'a Usual>,
 }
 
-/// What the bins up to `last_bin` say of what is usual, for a model that asks for more than a context of
-/// [`CONTEXT_STEPS`]. `read` gives so many bins up to one, as [`Store::context`](argus_store::Store::context) does.
+/// What the bins before a context of [`CONTEXT_STEPS`] up to `last_bin` say, for a model that asks for it. `read` gives
+/// so many bins up to one, as [`Store::context`](argus_store::Store::context) does.
 pub fn usual(
     model: &Model,
     last_bin: i64,
     read: impl FnOnce(i64, u32) -> Option<Context>,
 ) -> Option<Usual> {
     let steps = u32::try_from(model.config().history_steps()).ok()?;
-    if steps <= CONTEXT_STEPS {
-        return None;
-    }
-    let history = read(last_bin, steps)?;
-    let history: Vec<&[f32]> = history.values.iter().map(AsRef::as_ref).collect();
-    model.config().usual(&history)
-}
-
-/// Entities for which a thread of its own is worth starting.
-const ENTITIES_A_THREAD: usize = 16;
-
-/// What an entity is forecast from: its newest [`CONTEXT_STEPS`] bins, and what those before say.
-#[derive(Debug, Clone)]
-pub struct Known<E> {
-    /// Whose.
-    pub entity: E,
-    /// The newest bins.
-    pub context: Context,
-    /// See [`usual`].
-    pub usual: Option<Usual>,
-}
-
-/// What is known of each of `due`, an entity and its newest bin, in their order, without those that `read` has nothing
-/// of; `read` gives so many bins up to one. On as many threads as the model has.
-pub fn known<E: Copy + Send + Sync>(
-    model: &Model,
-    due: &[(E, i64)],
-    read: impl Fn(E, i64, u32) -> Option<Context> + Sync,
-) -> Vec<Known<E>> {
-    let known = |part: &[(E, i64)]| -> Vec<Known<E>> {
-        let of_entity = |&(entity, last_bin): &(E, i64)| {
-            Some(Known {
-                entity,
-                context: read(entity, last_bin, CONTEXT_STEPS)?,
-                usual: usual(model, last_bin, |bin, steps| read(entity, bin, steps)),
-            })
-        };
-        part.iter().filter_map(of_entity).collect()
-    };
-    let each = due.len().div_ceil(model.threads()).max(ENTITIES_A_THREAD);
-    if due.len() <= each {
-        return known(due);
-    }
-    thread::scope(|scope| {
-        let known = &known;
-        let handles: Vec<_> = (due.chunks(each))
-            .map(|part| scope.spawn(move || known(part)))
-            .collect();
-        let parts = handles.into_iter().map(|handle| {
-            let panicked = |panic| std::panic::resume_unwind(panic);
-            handle.join().unwrap_or_else(panicked)
-        });
-        parts.flatten().collect()
-    })
+    let steps = steps
+        .checked_sub(CONTEXT_STEPS)
+        .filter(|steps| *steps > 0)?;
+    let before = read(last_bin - i64::from(CONTEXT_STEPS), steps)?;
+    let before: Vec<&[f32]> = before.values.iter().map(AsRef::as_ref).collect();
+    model.config().usual(&before)
 }
 
 impl<'a> Input<'a> {
@@ -133,7 +83,7 @@ impl<'a> Input<'a> {
 
     /// What [`EntityForecast::context_hash`] says of this input.
     pub fn context_hash(&self) -> u64 {
-        let mut hasher = FixedState::default().build_hasher();
+        let mut hasher = DefaultHasher::new();
         hasher.write_i64(self.last_bin);
         hasher.write(self.profile.as_bytes());
         hasher.write(self.status);

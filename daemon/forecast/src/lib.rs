@@ -17,7 +17,7 @@ mod run;
 mod slot;
 
 pub use argus_tft::{Interpretation, Lane, VariableWeights};
-pub use batch::{Input, Known, interpret, known, predict, predict_on, schema_ref, usual};
+pub use batch::{Input, interpret, predict, predict_on, schema_ref, usual};
 pub use edits::{EditError, Edits};
 pub use errors::ForecastError;
 pub use lookup::{Choice, Lookup, ModelListing};

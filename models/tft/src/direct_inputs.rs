@@ -7,17 +7,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::DAY_INPUTS;
 use crate::normalise::Scale;
 use crate::usual::Course;
 use crate::window::is_observed;
 
 /// Inputs of one target at one decoder step.
-pub const STEP_INPUTS: usize = 15;
+pub const STEP_INPUTS: usize = 12;
 /// Inputs of one target in one window.
-pub const WINDOW_INPUTS: usize = 31;
+pub const WINDOW_INPUTS: usize = 21;
 /// Inputs that all targets share at one decoder step.
-pub const TIME_INPUTS: usize = DAY_INPUTS + 2;
+pub const TIME_INPUTS: usize = 10;
 
 /// Where inputs are cut off.
 const CLIP: f32 = 10.0;
@@ -43,10 +42,7 @@ pub(crate) struct History {
     squares: Vec<f64>,
     /// Scaled; NaN where missing.
     values: Vec<f32>,
-    /// Least, lower decile, median, upper decile and greatest of them.
-    quantiles: [f32; 5],
-    /// Working memory.
-    observed: Vec<f32>,
+    sorted: Vec<f32>,
     /// Mean difference to its cycle, of each position in the cycle: over all cycles and over the newest four.
     profile: Vec<[f32; 2]>,
 }
@@ -60,7 +56,7 @@ impl History {
         self.values.clear();
         self.sums.clear();
         self.squares.clear();
-        self.observed.clear();
+        self.sorted.clear();
         let (mut sum, mut count, mut square) = (0.0, 0, 0.0);
         for value in values {
             self.sums.push((sum, count));
@@ -74,7 +70,7 @@ impl History {
                 sum += f64::from(scaled);
                 square += f64::from(scaled).powi(2);
                 count += 1;
-                self.observed.push(scaled);
+                self.sorted.push(scaled);
                 self.values.push(scaled);
             } else {
                 self.values.push(f32::NAN);
@@ -82,7 +78,7 @@ impl History {
         }
         self.sums.push((sum, count));
         self.squares.push(square);
-        self.quantiles = quantiles(&mut self.observed);
+        self.sorted.sort_unstable_by(f32::total_cmp);
         self.fill_profile(config.cycle_steps as usize);
     }
 
@@ -137,6 +133,12 @@ impl History {
         (square - mean * mean).max(0.0).sqrt() as f32
     }
 
+    fn quantile(&self, level: f32) -> f32 {
+        let last = self.sorted.len().saturating_sub(1);
+        let place = (level * last as f32).round() as usize;
+        self.sorted.get(place).copied().unwrap_or(0.0)
+    }
+
     /// The window's inputs of this metric; `tells` are its centre and scale as the network sees them and the share
     /// of observed bins.
     pub(crate) fn window_inputs(
@@ -149,19 +151,9 @@ impl History {
         let [hour, hours, half_day, day] = course.map_or([0.0; 4], |course| {
             course.lately.map(|mean| known(scale.normalise(mean)))
         });
-        let drift = course.map_or([0.0; 6], |course| {
-            course.drift.map(|size| size_in(scale, size))
-        });
-        let [before, before_day] = course.map_or([0.0; 2], |course| {
-            course.unlike_before.map(|size| size_in(scale, size))
-        });
-        let [usual, usual_day] = course.map_or([0.0; 2], |course| {
-            course.unlike_usual.map(|size| size_in(scale, size))
-        });
         let len = self.values.len() as i64;
         let recent = |bins: i64| self.mean(len - bins, len).unwrap_or(0.0);
         let newest = self.values.iter().rev().find(|value| !value.is_nan());
-        let [least, lower, median, upper, greatest] = self.quantiles;
         *out = [
             newest.copied().unwrap_or(0.0),
             recent(3),
@@ -171,11 +163,11 @@ impl History {
             recent(len),
             self.deviation(len - 36),
             self.deviation(0),
-            median,
-            lower,
-            upper,
-            least,
-            greatest,
+            self.quantile(0.5),
+            self.quantile(0.1),
+            self.quantile(0.9),
+            self.quantile(0.0),
+            self.quantile(1.0),
             self.mean(0, 12).unwrap_or(0.0),
             tells[0],
             tells[1],
@@ -184,16 +176,6 @@ impl History {
             hours,
             half_day,
             day,
-            drift[0],
-            drift[1],
-            drift[2],
-            drift[3],
-            drift[4],
-            drift[5],
-            before,
-            before_day,
-            usual,
-            usual_day,
         ];
         clip(out);
     }
@@ -217,20 +199,18 @@ impl History {
             self.profile[ahead % self.profile.len()]
         };
         let past = course.and_then(|course| course.ahead.get(ahead));
-        let past = past.map_or([0.0; 7], |step| {
+        let past = past.map_or([0.0; 5], |step| {
             let at = |value: f32| known(scale.normalise(value));
+            let spread = scale.normalise(step.mean + step.spread) - scale.normalise(step.mean);
             let week = f32::from(u8::from(!step.week_ago.is_nan()));
             [
                 at(step.mean),
-                size_in(scale, step.spread),
+                known(spread),
                 at(step.week_ago),
                 step.known,
                 week,
-                at(step.recent),
-                size_in(scale, step.change),
             ]
         });
-        let drift = course.map_or(0.0, |course| size_in(scale, course.drift_over(ahead + 1)));
         *out = [
             alone.or(close).unwrap_or(0.0),
             close.unwrap_or(0.0),
@@ -244,57 +224,31 @@ impl History {
             past[2],
             past[3],
             past[4],
-            past[5],
-            past[6],
-            drift,
         ];
         clip(out);
     }
 }
 
-/// The inputs of the time at decoder step `ahead` (from 0) of `horizon`, whose bin has this place in the day.
-pub(crate) fn time_inputs(
-    of_day: [f32; DAY_INPUTS],
-    ahead: usize,
-    horizon: usize,
-) -> [f32; TIME_INPUTS] {
+/// The inputs of the time at decoder step `ahead` (from 0) of `horizon`, whose bin starts at `bin_ms` UTC.
+pub(crate) fn time_inputs(bin_ms: i64, ahead: usize, horizon: usize) -> [f32; TIME_INPUTS] {
+    let turn = |period_ms: i64| {
+        let share = bin_ms.rem_euclid(period_ms) as f64 / period_ms as f64;
+        (share * std::f64::consts::TAU) as f32
+    };
+    let (day, hour) = (turn(86_400_000), turn(3_600_000));
     let share = (ahead + 1) as f32 / horizon as f32;
-    let mut inputs = [share; TIME_INPUTS];
-    inputs[..DAY_INPUTS].copy_from_slice(&of_day);
-    inputs[TIME_INPUTS - 1] = share.sqrt();
-    inputs
-}
-
-/// Least value, lower decile, median, upper decile and greatest, each the nearest of the values; 0 without any. Puts them
-/// into another order.
-fn quantiles(values: &mut [f32]) -> [f32; 5] {
-    let Some(last) = values.len().checked_sub(1) else {
-        return [0.0; 5];
-    };
-    let place = |level: f32| (level * last as f32).round() as usize;
-    let (low, middle, high) = (place(0.1), place(0.5), place(0.9));
-    let (below, median, above) = values.select_nth_unstable_by(middle, f32::total_cmp);
-    let median = *median;
-    let nth = |values: &mut [f32], at: usize| *values.select_nth_unstable_by(at, f32::total_cmp).1;
-    let lower = if low < middle {
-        nth(below, low)
-    } else {
-        median
-    };
-    let upper = if high > middle {
-        nth(above, high - middle - 1)
-    } else {
-        median
-    };
-    let least = below.iter().copied().fold(median, f32::min);
-    let greatest = above.iter().copied().fold(median, f32::max);
-    [least, lower, median, upper, greatest]
-}
-
-/// The size of a difference, around the centre, in units of the scale; 0 where unknown.
-fn size_in(scale: &Scale, size: f32) -> f32 {
-    let center = scale.restore(0.0);
-    known(scale.normalise(center + size) - scale.normalise(center))
+    [
+        day.sin(),
+        day.cos(),
+        (2.0 * day).sin(),
+        (2.0 * day).cos(),
+        hour.sin(),
+        hour.cos(),
+        (2.0 * hour).sin(),
+        (2.0 * hour).cos(),
+        share,
+        share.sqrt(),
+    ]
 }
 
 /// 0 for what is unknown.
@@ -343,21 +297,6 @@ mod tests {
             "the third of a cycle lies half a scale above its mean"
         );
         assert_eq!(out[6], 1.0);
-    }
-
-    #[test]
-    fn quantiles_are_those_of_the_sorted_values() {
-        for len in 0..60 {
-            let values: Vec<f32> = (0..len).map(|n| (n * 37 % 61) as f32).collect();
-            let mut sorted = values.clone();
-            sorted.sort_unstable_by(f32::total_cmp);
-            let at = |level: f32| {
-                let place = (level * (len as f32 - 1.0)).round() as usize;
-                sorted.get(place).copied().unwrap_or(0.0)
-            };
-            let expected = [0.0, 0.1, 0.5, 0.9, 1.0].map(at);
-            assert_eq!(quantiles(&mut values.clone()), expected, "{values:?}");
-        }
     }
 
     #[test]

@@ -37,7 +37,6 @@ mod peer_import;
 mod schema_ref;
 mod sgemm;
 mod source;
-mod targets;
 pub mod train;
 mod transformation;
 mod usual;

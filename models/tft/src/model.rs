@@ -205,11 +205,6 @@ impl Model {
         self.device
     }
 
-    /// Threads that predict side by side.
-    pub fn threads(&self) -> usize {
-        self.engine.threads()
-    }
-
     /// Steps ahead.
     pub fn horizon(&self) -> usize {
         self.config().horizon()

@@ -23,7 +23,7 @@ mod matrix;
 mod pass;
 mod scores;
 mod selection;
-pub(crate) mod simd;
+mod simd;
 #[cfg(test)]
 mod tests;
 mod workspace;

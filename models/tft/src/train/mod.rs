@@ -19,7 +19,6 @@ mod gradient;
 mod keeper;
 mod lesson;
 mod loss;
-mod mix;
 mod optimiser;
 mod options;
 mod report;

@@ -129,7 +129,6 @@ impl TrainOptions {
             forget,
             forget_periods,
             blur,
-            mix,
         } = self.roughening;
         if ![
             shorten,
@@ -140,7 +139,6 @@ impl TrainOptions {
             forget,
             forget_periods,
             blur,
-            mix,
         ]
         .into_iter()
         .all(share)
@@ -173,8 +171,6 @@ pub struct Roughening {
     pub forget_periods: f64,
     /// What was usual then lies higher or lower.
     pub blur: f64,
-    /// Values are averaged with those of another host, or of its own on another day, where the data have such.
-    pub mix: f64,
 }
 
 impl Roughening {
@@ -188,7 +184,6 @@ impl Roughening {
         forget: 0.0,
         forget_periods: 0.0,
         blur: 0.0,
-        mix: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -198,8 +193,7 @@ impl Roughening {
         drop_status: 0.3,
         drop_profile: 0.2,
         forget: 0.1,
-        forget_periods: 0.5,
-        blur: 0.5,
-        mix: 0.5,
+        forget_periods: 0.7,
+        blur: 0.7,
     };
 }

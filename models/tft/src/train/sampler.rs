@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{Chunking, Origin};
 use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
-use super::mix::Mix;
 use super::sample::{Sample, Shape};
 use super::{Roughening, TrainError, TrainOptions};
 
@@ -249,18 +248,14 @@ impl<'c> Sampler<'c> {
             };
             let end = self.corpus.spans(index)[window.track].learned;
             let period = self.shape.period();
-            let mixes = rng.random_bool(self.roughening.mix);
-            let mix = mixes.then(|| Mix::draw(self.corpus, window, self.shape, end, rng));
-            let mix = mix.flatten();
             let forgets = rng.random_bool(self.roughening.forget_periods);
-            let forget = |history: &mut [Vec<f32>], before| {
+            let forget = |before: &mut [Vec<f32>]| {
                 if forgets {
-                    Sample::forget_periods(history, before, period, rng);
+                    Sample::forget_periods(before, period, rng);
                 }
             };
-            let sample = Sample::read(self.corpus, window, self.shape, end, mix, forget)?;
+            let sample = Sample::read(self.corpus, window, self.shape, end, forget)?;
             if sample.starts_from_data() && sample.is_useful() {
-                let source = &mut self.sources[index];
                 source.useful_epoch = source.epoch;
                 return Ok(sample);
             }
