@@ -165,11 +165,10 @@ impl ServerBins {
         (first..=origin, observed)
     }
 
-    /// The bins before the longest context, of as many up to the origin as are asked for; none if there are none.
-    pub fn before(&self, origin: usize, history_steps: usize) -> Option<Vec<&[f32]>> {
-        let end = (origin + 1).checked_sub(CONTEXT_STEPS as usize)?;
-        let start = (origin + 1).saturating_sub(history_steps);
-        (start < end).then(|| self.values.iter().map(|v| &v[start..end]).collect())
+    /// So many bins up to the origin, or as many as there are.
+    pub fn history(&self, origin: usize, steps: usize) -> Vec<&[f32]> {
+        let start = (origin + 1).saturating_sub(steps);
+        self.values.iter().map(|v| &v[start..=origin]).collect()
     }
 
     /// Newest raw value of each metric within the longest context, NaN where none: what the daemon takes for "now".

@@ -194,11 +194,19 @@ impl Replay {
             wanted.iter().map(edit).collect()
         };
         let config = self.model.model.config();
-        let usual = |(server, stroke): &(&ServerBins, Stroke)| {
-            let before = server.before(stroke.origin, config.history_steps())?;
-            config.usual(&before)
+        let usual = |(place, (server, stroke)): (usize, &(&ServerBins, Stroke))| {
+            let history = server.history(stroke.origin, config.history_steps());
+            let Some(edited) = edited.get(place) else {
+                return config.usual(&history);
+            };
+            let joined = history.into_iter().zip(edited).map(|(values, newest)| {
+                let before = &values[..values.len() - newest.len()];
+                [before, newest].concat()
+            });
+            let joined: Vec<Vec<f32>> = joined.collect();
+            config.usual(&joined.iter().map(Vec::as_slice).collect::<Vec<_>>())
         };
-        let usual: Vec<Option<Usual>> = wanted.iter().map(usual).collect();
+        let usual: Vec<Option<Usual>> = wanted.iter().enumerate().map(usual).collect();
         let inputs: Vec<Input<'_>> = wanted
             .iter()
             .enumerate()
@@ -230,6 +238,12 @@ impl Replay {
             let seen = answer.forecast.metrics.iter().zip(&mut current);
             seen.for_each(|(seen, now)| *now = seen.as_ref().map_or(f32::NAN, |m| m.current));
         }
+        let (own, _) = server.context(answer.stroke.origin);
+        let has = |values: &[f32]| values[own.clone()].iter().any(|value| !value.is_nan());
+        let seen = answer.forecast.metrics.iter().zip(&server.values);
+        let hidden: Vec<bool> = seen
+            .map(|(seen, values)| seen.is_none() && has(values))
+            .collect();
         let subject = argus_risk::Subject {
             schema: &self.schema,
             rules: &self.thresholds,
@@ -238,6 +252,7 @@ impl Replay {
             cores: server.cores,
             name: &server.name,
             current: &current,
+            hidden: &hidden,
         };
         let risk = subject.assess(&answer.forecast);
         // Without a metric that has a threshold nothing was judged, which is not the same as fine.

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use argus_fleet::{Fleet, ForecastState};
-use argus_forecast::{CONTEXT_STEPS, Input, Interpretation, ModelSlot, VariableWeights, usual};
+use argus_forecast::{CONTEXT_STEPS, Input, Interpretation, ModelSlot, Past, VariableWeights};
 use argus_plugin_host::services::model::{ModelService, Output, Selection, Window, WindowShape};
 use argus_plugin_host::services::{BoxFuture, ServiceError};
 use argus_risk::ThresholdRules;
@@ -153,10 +153,9 @@ impl Engine {
             .context(&name, bin, CONTEXT_STEPS)
             .ok_or_else(unknown)?;
         let profile = profile_id(schema, state.profile);
-        let usual = usual(&model.model, bin, |bin, steps| {
-            store.context(&name, bin, steps)
-        });
-        let input = Input::new(&name, profile, &context, usual.as_ref());
+        let read = |bin, steps| store.context(&name, bin, steps);
+        let past = Past::read(&model.model, bin, read);
+        let input = Input::new(&name, profile, &context, past.own());
         if input.context_hash() != forecast.context_hash {
             return Err(soon("its data have changed since its newest forecast"));
         }
@@ -173,7 +172,7 @@ impl Engine {
             model,
             Arc::clone(&state),
             forecast,
-            (context, usual),
+            (context, past),
             typical,
         );
         Ok(Arc::new(OpenWindow {

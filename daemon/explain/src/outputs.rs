@@ -11,6 +11,8 @@ pub struct Answerer<'a> {
     pub thresholds: &'a ThresholdRules,
     pub calibration: &'a Calibration,
     pub state: &'a EntityState,
+    /// The metrics that the window as it is has.
+    pub sent: &'a [bool],
 }
 
 /// One number per output, NaN where the model gives none: a metric that is not in the context, a risk of nothing that
@@ -38,6 +40,8 @@ pub fn answer(
     } else {
         state.current.to_vec()
     };
+    let seen = forecast.metrics.iter().zip(answerer.sent);
+    let hidden: Vec<bool> = seen.map(|(seen, sent)| *sent && seen.is_none()).collect();
     let subject = Subject {
         schema: answerer.schema,
         rules: answerer.thresholds,
@@ -46,6 +50,7 @@ pub fn answer(
         cores: state.cores,
         name: &state.name,
         current: &current,
+        hidden: &hidden,
     };
     // Most calls ask for one number per variant; the risk is judged once for all that need it.
     let of_risk = |output: &Output| {

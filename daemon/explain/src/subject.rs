@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argus_fleet::{EntityForecast, EntityState};
-use argus_forecast::{Input, Interpretation, Lane, LoadedModel, interpret, predict_on};
+use argus_forecast::{Input, Interpretation, Lane, LoadedModel, Past, interpret, predict_on};
 use argus_plugin_host::services::ServiceError;
 use argus_plugin_host::services::model::{MetricRange, Output, WindowShape};
 use argus_risk::ThresholdRules;
@@ -21,7 +21,7 @@ pub struct Subject {
     pub state: Arc<EntityState>,
     pub context: Context,
     /// What came before it, which no variant changes.
-    pub usual: Option<Usual>,
+    pub past: Past,
     pub shape: WindowShape,
     /// `metrics × context_steps`, NaN where missing.
     pub values: Vec<f32>,
@@ -35,7 +35,7 @@ impl Subject {
         model: Arc<LoadedModel>,
         state: Arc<EntityState>,
         forecast: &EntityForecast,
-        (context, usual): (Context, Option<Usual>),
+        (context, past): (Context, Past),
         typical: Vec<f32>,
     ) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "ranges are small numbers")]
@@ -63,7 +63,7 @@ impl Subject {
             model,
             state,
             context,
-            usual,
+            past,
             shape,
             typical,
         }
@@ -74,15 +74,24 @@ impl Subject {
     /// # Errors
     /// `model_failed`.
     pub fn evaluate(&self, variants: &[f32], outputs: &[Output]) -> Result<Vec<f32>, ServiceError> {
+        let own = self.series(&self.values).into_iter();
+        let sent: Vec<bool> = own
+            .map(|values| values.iter().any(|value| !value.is_nan()))
+            .collect();
         let answerer = Answerer {
             schema: &self.schema,
             thresholds: &self.thresholds,
             calibration: &self.model.calibration,
             state: &self.state,
+            sent: &sent,
         };
         let contexts: Vec<&[f32]> = variants.chunks_exact(self.values.len()).collect();
-        let inputs: Vec<Input<'_>> = contexts.iter().map(|values| self.input(values)).collect();
         let LoadedModel { model, id, .. } = self.model.as_ref();
+        let series: Vec<_> = contexts.iter().map(|values| self.series(values)).collect();
+        let usual = self.past.usual_of(model, &series);
+        let inputs: Vec<Input<'_>> = (contexts.iter().zip(&usual))
+            .map(|(values, usual)| self.input(values, usual.as_ref()))
+            .collect();
         let step_secs = self.shape.step_secs;
         let forecasts = predict_on(Lane::Aside, model, id, step_secs, 0, &inputs)
             .map_err(|error| failed(&error))?;
@@ -109,19 +118,23 @@ impl Subject {
     /// # Errors
     /// `model_failed`.
     pub fn interpret(&self) -> Result<Interpretation, ServiceError> {
-        let input = self.input(&self.values);
+        let input = self.input(&self.values, self.past.own());
         interpret(Lane::Aside, &self.model.model, self.shape.step_secs, &input)
             .map_err(|error| failed(&error))
     }
 
-    fn input<'a>(&'a self, values: &'a [f32]) -> Input<'a> {
+    fn series<'a>(&self, values: &'a [f32]) -> Vec<&'a [f32]> {
+        values.chunks_exact(self.shape.context_steps).collect()
+    }
+
+    fn input<'a>(&'a self, values: &'a [f32], usual: Option<&'a Usual>) -> Input<'a> {
         Input {
             entity: &self.state.name,
             profile: &self.shape.profile,
             last_bin: self.context.last_bin,
-            values: values.chunks_exact(self.shape.context_steps).collect(),
+            values: self.series(values),
             status: &self.context.status,
-            usual: self.usual.as_ref(),
+            usual,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Contexts from the store into the model's windows, and its answers back into forecasts.
 
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use argus_fleet::{EntityForecast, MetricForecast, ModelId};
 use argus_schema::{EntityName, Schema};
 use argus_store::Context;
 use argus_tft::{Interpretation, Lane, MetricRef, Model, Prediction, SchemaRef, Usual, Window};
+use foldhash::quality::FixedState;
 
-use crate::CONTEXT_STEPS;
 use crate::errors::ForecastError;
 
 /// What the model must have been trained for.
@@ -43,24 +43,8 @@ pub struct Input<'a> {
     pub values: Vec<&'a [f32]>,
     /// Status category per bin, 0 where missing; as long.
     pub status: &'a [u8],
-    /// What the bins before these say; see [`usual`].
+    /// What the bins before these say; see [`Past`](crate::Past).
     pub usual: Option<&'a Usual>,
-}
-
-/// What the bins before a context of [`CONTEXT_STEPS`] up to `last_bin` say, for a model that asks for it. `read` gives
-/// so many bins up to one, as [`Store::context`](argus_store::Store::context) does.
-pub fn usual(
-    model: &Model,
-    last_bin: i64,
-    read: impl FnOnce(i64, u32) -> Option<Context>,
-) -> Option<Usual> {
-    let steps = u32::try_from(model.config().history_steps()).ok()?;
-    let steps = steps
-        .checked_sub(CONTEXT_STEPS)
-        .filter(|steps| *steps > 0)?;
-    let before = read(last_bin - i64::from(CONTEXT_STEPS), steps)?;
-    let before: Vec<&[f32]> = before.values.iter().map(AsRef::as_ref).collect();
-    model.config().usual(&before)
 }
 
 impl<'a> Input<'a> {
@@ -83,14 +67,14 @@ impl<'a> Input<'a> {
 
     /// What [`EntityForecast::context_hash`] says of this input.
     pub fn context_hash(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = FixedState::default().build_hasher();
         hasher.write_i64(self.last_bin);
         hasher.write(self.profile.as_bytes());
         hasher.write(self.status);
-        let usual = self.usual.into_iter().flat_map(Usual::numbers);
-        for value in self.values.iter().copied().flatten().copied().chain(usual) {
+        for value in self.values.iter().copied().flatten() {
             hasher.write_u32(value.to_bits());
         }
+        hasher.write_u64(self.usual.map_or(0, Usual::fingerprint));
         hasher.finish()
     }
 

@@ -72,6 +72,7 @@ fn risk(
         cores: state.cores,
         name: &state.name,
         current: &state.current,
+        hidden: &[],
     };
     subject.assess(forecast)
 }

@@ -12,11 +12,12 @@ use argus_store::{Clock, EntityView, Store};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::MIN_CONTEXT_BINS;
 use crate::batch;
 use crate::errors::ForecastError;
+use crate::past::known;
 use crate::publish;
 use crate::slot::{LoadedModel, ModelSlot};
-use crate::{CONTEXT_STEPS, MIN_CONTEXT_BINS};
 
 /// Timing and sizes of the loop.
 #[derive(Debug, Clone)]
@@ -288,21 +289,14 @@ impl ForecastLoop {
         due: &[(&EntityView, i64)],
         scheduled: bool,
     ) -> Result<Vec<(EntityName, bool)>, ForecastError> {
-        let contexts: Vec<_> = due
-            .iter()
-            .filter_map(|(view, bin)| {
-                let read = |bin, steps| self.parts.store.context(&view.name, bin, steps);
-                let context = read(*bin, CONTEXT_STEPS)?;
-                let usual = batch::usual(&model.model, *bin, read);
-                Some((*view, context, usual))
-            })
-            .collect();
-        let inputs: Vec<batch::Input<'_>> = contexts
-            .iter()
-            .map(|(view, context, usual)| {
+        let read = |view: &EntityView, bin, steps| self.parts.store.context(&view.name, bin, steps);
+        let known = known(&model.model, due, read);
+        let inputs: Vec<batch::Input<'_>> = (known.iter())
+            .map(|known| {
+                let view = known.entity;
                 let profile = publish::profile_of(view, &self.parts.profiles, &self.parts.schema);
                 let profile = self.parts.schema.profiles[usize::from(profile)].id.as_str();
-                batch::Input::new(&view.name, profile, context, usual.as_ref())
+                batch::Input::new(&view.name, profile, &known.context, known.usual.as_ref())
             })
             .collect();
         let started = Instant::now();
@@ -322,8 +316,8 @@ impl ForecastLoop {
         );
 
         let mut made = Vec::with_capacity(forecasts.len());
-        for ((view, context, _), forecast) in contexts.iter().zip(forecasts) {
-            let bin = context.last_bin;
+        for (known, forecast) in known.iter().zip(forecasts) {
+            let (view, bin) = (known.entity, known.context.last_bin);
             let before = self
                 .last
                 .get(&view.name)

@@ -8,7 +8,7 @@ use argus_schema::{Breach, Metric, Schema, Thresholds};
 use crate::calibration::Calibration;
 use crate::exceedance::{Quantiles, level_log_odds};
 use crate::horizon::{Cut, Horizon, Renewal};
-use crate::{SEVERITIES, cpu};
+use crate::{SEVERITIES, Subject, cpu};
 
 /// What was found about one threshold.
 pub(crate) struct Finding {
@@ -31,6 +31,7 @@ pub(crate) struct Judge<'a> {
     schema: &'a Schema,
     calibration: &'a Calibration,
     current: &'a [f32],
+    hidden: &'a [bool],
     forecast: &'a EntityForecast,
     odds_above: Vec<f64>,
     odds_below: Vec<f64>,
@@ -74,16 +75,19 @@ impl Series<'_> {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(
-        schema: &'a Schema,
-        calibration: &'a Calibration,
-        current: &'a [f32],
-        forecast: &'a EntityForecast,
-    ) -> Self {
+    pub fn new(subject: &Subject<'a>, forecast: &'a EntityForecast) -> Self {
+        let Subject {
+            schema,
+            calibration,
+            current,
+            hidden,
+            ..
+        } = *subject;
         Self {
             schema,
             calibration,
             current,
+            hidden,
             forecast,
             odds_above: level_log_odds(&forecast.quantile_levels, Breach::Above),
             odds_below: level_log_odds(&forecast.quantile_levels, Breach::Below),
@@ -174,7 +178,8 @@ impl<'a> Judge<'a> {
                 derived: false,
             });
         }
-        if metric.name != cpu::IDLE || side != Breach::Below {
+        let is_hidden = self.hidden.get(index).is_some_and(|hidden| *hidden);
+        if is_hidden || metric.name != cpu::IDLE || side != Breach::Below {
             return None;
         }
         let quantiles = cpu::used_quantiles(self.schema, self.forecast)?;

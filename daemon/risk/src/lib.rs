@@ -56,6 +56,9 @@ pub struct Subject<'a> {
     pub name: &'a EntityName,
     /// Newest observed value of each metric, NaN where there is none.
     pub current: &'a [f32],
+    /// Metrics that were taken away from an input which has them: nothing is put together in their place, or nobody
+    /// could ask what depends on them. May be shorter than the schema.
+    pub hidden: &'a [bool],
 }
 
 impl Subject<'_> {
@@ -68,7 +71,7 @@ impl Subject<'_> {
             calibration,
             ..
         } = *self;
-        let judge = Judge::new(schema, calibration, self.current, forecast);
+        let judge = Judge::new(self, forecast);
         let mut groups = Groups::default();
         let mut breaches = Vec::new();
         let mut assessed = 0_u64;
@@ -133,7 +136,7 @@ impl Subject<'_> {
             metrics: columns.map(|m| m.as_ref().map(first_steps)).collect(),
             ..forecast.clone()
         };
-        let judge = Judge::new(self.schema, self.calibration, self.current, &forecast);
+        let judge = Judge::new(self, &forecast);
         let verdict = self.verdict(&judge, metric)?;
         Some(verdict.critical.breach.probability)
     }

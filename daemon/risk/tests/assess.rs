@@ -69,6 +69,15 @@ fn current(values: &[(&str, f32)]) -> Vec<f32> {
 }
 
 fn judge(cores: Option<f32>, current: &[f32], forecast: &EntityForecast) -> Risk {
+    judge_without(&[], cores, current, forecast)
+}
+
+fn judge_without(
+    hidden: &[bool],
+    cores: Option<f32>,
+    current: &[f32],
+    forecast: &EntityForecast,
+) -> Risk {
     let schema = Schema::server();
     let profile = schema.profile_code("web_api").expect("a profile");
     let subject = Subject {
@@ -79,6 +88,7 @@ fn judge(cores: Option<f32>, current: &[f32], forecast: &EntityForecast) -> Risk
         cores,
         name: &name(),
         current,
+        hidden,
     };
     subject.assess(forecast)
 }
@@ -239,6 +249,12 @@ fn cpu_used_is_summed_where_idle_is_missing() {
     assert!((critical.peak_median - 2.5).abs() < 1e-4);
     // 98 is 0.5 above the median of 97.5: log-odds -1 at each step.
     assert!((critical.probability_30m - 1.0 / (1.0 + 1_f64.exp())).abs() < 1e-4);
+    // Idle that was taken away is not put together again from what is left.
+    let hidden: Vec<bool> = (0..=column("cpu_idle_pct"))
+        .map(|at| at == column("cpu_idle_pct"))
+        .collect();
+    let risk = judge_without(&hidden, None, &values, &forecast(&LEVELS, 300, &parts));
+    assert_eq!((risk.assessed, risk.breaches.len()), (0, 0));
     // With idle observed the parts do not matter.
     let with_idle: Vec<_> = parts
         .into_iter()
@@ -274,6 +290,7 @@ fn calibration_is_applied_to_the_score_and_to_each_condition() {
         cores: None,
         name: &name(),
         current: &[],
+        hidden: &[],
     };
     let risk = subject.assess(&forecast);
     assert_eq!(

@@ -117,11 +117,14 @@ fn surroundings(
     if observed < LEAST_STEPS {
         return Ok(None);
     }
-    let history = config.history_steps();
-    let usual = if history > config.context_steps() {
-        let before = place(last + 1 - history as i64)..from;
-        let before = spool.read(source, number, before)?.values;
-        config.usual(&before.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    let steps = config.history_steps();
+    let usual = if steps > config.context_steps() {
+        let (from, to) = (place(last + 1 - steps as i64), place(last + 1));
+        let mut history = spool.read(source, number, from..to)?.values;
+        // The origin may lie behind the server's last bin.
+        let known = usize::try_from(last + 1 - track.first_bin).unwrap_or(0) - from;
+        (history.iter_mut()).for_each(|values| values.resize(known, f32::NAN));
+        config.usual(&history.iter().map(Vec::as_slice).collect::<Vec<_>>())
     } else {
         None
     };

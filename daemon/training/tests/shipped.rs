@@ -50,18 +50,16 @@ fn predict(model: &Model, series: &Series, origin: usize) -> Prediction {
             binned[place(*row)] = values[*row];
         }
     }
-    // The bins before the context, up to its first place.
-    let history = model.config().history_steps() as i64;
-    let mut before = vec![vec![f32::NAN; (history - CONTEXT) as usize]; series.values.len()];
-    for row in (0..origin).filter(|row| (last - history + 1..=last - CONTEXT).contains(&bin(*row)))
-    {
-        let place = (bin(row) - (last - history + 1)) as usize;
-        for (binned, values) in before.iter_mut().zip(&series.values) {
+    let steps = model.config().history_steps() as i64;
+    let mut history = vec![vec![f32::NAN; steps as usize]; series.values.len()];
+    for row in (0..=origin).filter(|row| bin(*row) > last - steps) {
+        let place = (bin(row) - (last - steps + 1)) as usize;
+        for (binned, values) in history.iter_mut().zip(&series.values) {
             binned[place] = values[row];
         }
     }
-    let before: Vec<&[f32]> = before.iter().map(Vec::as_slice).collect();
-    let usual = model.config().usual(&before);
+    let history: Vec<&[f32]> = history.iter().map(Vec::as_slice).collect();
+    let usual = model.config().usual(&history);
     let code = ProfileRules::default().profile_of(&series.name, &schema);
     let by_name = schema.profiles[usize::from(code)].id.clone();
     let window = Window {

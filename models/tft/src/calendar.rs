@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::source::Calendar;
 
-const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
 const WEEK_MS: i64 = 7 * DAY_MS;
 /// From Monday 0:00 to the epoch, which was a Thursday.
 const EPOCH_IN_WEEK_MS: i64 = 3 * DAY_MS;
@@ -25,6 +26,86 @@ pub(crate) fn calendar(field: Calendar, bin_ms: i64) -> f32 {
         Calendar::IsWeekend => f64::from(week_ms >= 5 * DAY_MS),
     };
     value as f32
+}
+
+/// The same for the bins of a grid, computed once: windows share their times, and sines cost more than reading them.
+#[derive(Debug)]
+pub(crate) struct CalendarTable {
+    step_ms: i64,
+    /// For each bin of a week from the epoch's place in it on, if a week has a whole number of them.
+    week: Vec<[f32; FIELDS.len()]>,
+    /// What [`time_of_day`] says of each bin of a day, if it has a whole number of them.
+    day: Vec<[f32; DAY_INPUTS]>,
+}
+
+const FIELDS: [Calendar; 5] = [
+    Calendar::HourSin,
+    Calendar::HourCos,
+    Calendar::DowSin,
+    Calendar::DowCos,
+    Calendar::IsWeekend,
+];
+/// Numbers of [`time_of_day`].
+pub(crate) const DAY_INPUTS: usize = 8;
+
+impl CalendarTable {
+    pub(crate) fn new(step_secs: u32) -> Self {
+        let step_ms = i64::from(step_secs.max(1)) * 1000;
+        let starts = |span_ms: i64| {
+            let is_whole = span_ms % step_ms == 0;
+            let bins = if is_whole { span_ms / step_ms } else { 0 };
+            (0..bins).map(move |bin| bin * step_ms)
+        };
+        let of_week = |bin_ms| FIELDS.map(|field| calendar(field, bin_ms));
+        Self {
+            step_ms,
+            week: starts(WEEK_MS).map(of_week).collect(),
+            day: starts(DAY_MS).map(time_of_day).collect(),
+        }
+    }
+
+    /// As [`calendar`].
+    pub(crate) fn calendar(&self, field: Calendar, bin_ms: i64) -> f32 {
+        match self.entry(&self.week, bin_ms, WEEK_MS) {
+            Some(fields) => fields[field as usize],
+            None => calendar(field, bin_ms),
+        }
+    }
+
+    /// As [`time_of_day`].
+    pub(crate) fn time_of_day(&self, bin_ms: i64) -> [f32; DAY_INPUTS] {
+        match self.entry(&self.day, bin_ms, DAY_MS) {
+            Some(inputs) => *inputs,
+            None => time_of_day(bin_ms),
+        }
+    }
+
+    fn entry<'a, T>(&self, table: &'a [T], bin_ms: i64, span_ms: i64) -> Option<&'a T> {
+        let in_span = bin_ms.rem_euclid(span_ms);
+        let at = usize::try_from(in_span / self.step_ms).ok()?;
+        (in_span % self.step_ms == 0)
+            .then(|| table.get(at))
+            .flatten()
+    }
+}
+
+/// The place of a bin's start in the day and in the hour, in UTC, as first and second harmonics.
+fn time_of_day(bin_ms: i64) -> [f32; DAY_INPUTS] {
+    let turn = |period_ms: i64| {
+        let share = bin_ms.rem_euclid(period_ms) as f64 / period_ms as f64;
+        (share * std::f64::consts::TAU) as f32
+    };
+    let (day, hour) = (turn(DAY_MS), turn(HOUR_MS));
+    [
+        day.sin(),
+        day.cos(),
+        (2.0 * day).sin(),
+        (2.0 * day).cos(),
+        hour.sin(),
+        hour.cos(),
+        (2.0 * hour).sin(),
+        (2.0 * hour).cos(),
+    ]
 }
 
 /// What a clock and a calendar show at the start of a bin, in UTC, as plain numbers.
@@ -108,6 +189,20 @@ mod tests {
         check(Clock::IsWeekend, [0, 1]);
         assert_eq!(Clock::named("month"), Some(Clock::Month));
         assert_eq!(Clock::named("holiday"), None);
+    }
+
+    #[test]
+    fn the_table_says_the_same() {
+        for (step_secs, start) in [(300, 0), (300, -7_000), (7, 0), (2_700, 0)] {
+            let table = CalendarTable::new(step_secs);
+            for bin in [-5_000, -1, 0, 1, 287, 288, 2_015, 2_016, 1_000_000] {
+                let bin_ms = start + bin * i64::from(step_secs) * 1000;
+                for field in FIELDS {
+                    assert_eq!(table.calendar(field, bin_ms), calendar(field, bin_ms));
+                }
+                assert_eq!(table.time_of_day(bin_ms), time_of_day(bin_ms));
+            }
+        }
     }
 
     #[test]

@@ -7,16 +7,62 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::DAY_INPUTS;
 use crate::normalise::Scale;
 use crate::usual::Course;
 use crate::window::is_observed;
 
 /// Inputs of one target at one decoder step.
-pub const STEP_INPUTS: usize = 12;
+pub const STEP_INPUTS: usize = 16;
 /// Inputs of one target in one window.
-pub const WINDOW_INPUTS: usize = 21;
+pub const WINDOW_INPUTS: usize = 31;
 /// Inputs that all targets share at one decoder step.
-pub const TIME_INPUTS: usize = 10;
+pub const TIME_INPUTS: usize = DAY_INPUTS + 2;
+
+/// Forecasts of a step that a few inputs are already; see [`SIMPLE`].
+pub const SIMPLE_FORECASTS: usize = 16;
+
+/// A forecast that is a sum of inputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Simple {
+    /// Input of the step that it is, if it differs from step to step.
+    pub(crate) step: Option<usize>,
+    /// Input of the window that is added.
+    pub(crate) plus: Option<usize>,
+    /// Input of the window that is taken away.
+    pub(crate) minus: Option<usize>,
+}
+
+/// What a metric may simply go on doing: stay where it is, do as a day ago or as usual, or as usual on today's level.
+pub(crate) const SIMPLE: [Simple; SIMPLE_FORECASTS] = {
+    const fn of(step: Option<usize>, plus: Option<usize>, minus: Option<usize>) -> Simple {
+        Simple { step, plus, minus }
+    }
+    [
+        // The centre of the window, its newest level.
+        of(None, None, None),
+        // The newest value, and means of the newest hours and of all of the context.
+        of(None, Some(0), None),
+        of(None, Some(3), None),
+        of(None, Some(5), None),
+        // A day ago, alone and around.
+        of(Some(0), None, None),
+        of(Some(1), None, None),
+        of(Some(2), None, None),
+        of(Some(3), None, None),
+        // As usual, as lately, as a week ago.
+        of(Some(7), None, None),
+        of(Some(12), None, None),
+        of(Some(9), None, None),
+        // As usual, and as far from it as the last one, three and twenty-four hours were; as lately and as the last three;
+        // as many times the usual as in the last three.
+        of(Some(7), Some(2), Some(17)),
+        of(Some(7), Some(3), Some(18)),
+        of(Some(7), Some(5), Some(20)),
+        of(Some(12), Some(3), Some(18)),
+        of(Some(15), None, None),
+    ]
+};
 
 /// Where inputs are cut off.
 const CLIP: f32 = 10.0;
@@ -42,7 +88,10 @@ pub(crate) struct History {
     squares: Vec<f64>,
     /// Scaled; NaN where missing.
     values: Vec<f32>,
-    sorted: Vec<f32>,
+    /// Least, lower decile, median, upper decile and greatest of them.
+    quantiles: [f32; 5],
+    /// Working memory.
+    observed: Vec<f32>,
     /// Mean difference to its cycle, of each position in the cycle: over all cycles and over the newest four.
     profile: Vec<[f32; 2]>,
 }
@@ -56,7 +105,7 @@ impl History {
         self.values.clear();
         self.sums.clear();
         self.squares.clear();
-        self.sorted.clear();
+        self.observed.clear();
         let (mut sum, mut count, mut square) = (0.0, 0, 0.0);
         for value in values {
             self.sums.push((sum, count));
@@ -70,7 +119,7 @@ impl History {
                 sum += f64::from(scaled);
                 square += f64::from(scaled).powi(2);
                 count += 1;
-                self.sorted.push(scaled);
+                self.observed.push(scaled);
                 self.values.push(scaled);
             } else {
                 self.values.push(f32::NAN);
@@ -78,7 +127,7 @@ impl History {
         }
         self.sums.push((sum, count));
         self.squares.push(square);
-        self.sorted.sort_unstable_by(f32::total_cmp);
+        self.quantiles = quantiles(&mut self.observed);
         self.fill_profile(config.cycle_steps as usize);
     }
 
@@ -133,12 +182,6 @@ impl History {
         (square - mean * mean).max(0.0).sqrt() as f32
     }
 
-    fn quantile(&self, level: f32) -> f32 {
-        let last = self.sorted.len().saturating_sub(1);
-        let place = (level * last as f32).round() as usize;
-        self.sorted.get(place).copied().unwrap_or(0.0)
-    }
-
     /// The window's inputs of this metric; `tells` are its centre and scale as the network sees them and the share
     /// of observed bins.
     pub(crate) fn window_inputs(
@@ -151,9 +194,19 @@ impl History {
         let [hour, hours, half_day, day] = course.map_or([0.0; 4], |course| {
             course.lately.map(|mean| known(scale.normalise(mean)))
         });
+        let drift = course.map_or([0.0; 6], |course| {
+            course.drift.map(|size| size_in(scale, size))
+        });
+        let [before, before_day] = course.map_or([0.0; 2], |course| {
+            course.unlike_before.map(|size| size_in(scale, size))
+        });
+        let [usual, usual_day] = course.map_or([0.0; 2], |course| {
+            course.unlike_usual.map(|size| size_in(scale, size))
+        });
         let len = self.values.len() as i64;
         let recent = |bins: i64| self.mean(len - bins, len).unwrap_or(0.0);
         let newest = self.values.iter().rev().find(|value| !value.is_nan());
+        let [least, lower, median, upper, greatest] = self.quantiles;
         *out = [
             newest.copied().unwrap_or(0.0),
             recent(3),
@@ -163,11 +216,11 @@ impl History {
             recent(len),
             self.deviation(len - 36),
             self.deviation(0),
-            self.quantile(0.5),
-            self.quantile(0.1),
-            self.quantile(0.9),
-            self.quantile(0.0),
-            self.quantile(1.0),
+            median,
+            lower,
+            upper,
+            least,
+            greatest,
             self.mean(0, 12).unwrap_or(0.0),
             tells[0],
             tells[1],
@@ -176,17 +229,41 @@ impl History {
             hours,
             half_day,
             day,
+            drift[0],
+            drift[1],
+            drift[2],
+            drift[3],
+            drift[4],
+            drift[5],
+            before,
+            before_day,
+            usual,
+            usual_day,
         ];
         clip(out);
     }
 
-    /// The inputs of this metric at decoder step `ahead`, from 0.
+    /// How many times the usual the newest three hours were; 1 where that says nothing.
+    pub(crate) fn times_usual(&self, scale: &Scale, course: Option<&Course>) -> f32 {
+        let len = self.values.len() as i64;
+        let (Some(course), Some(newest)) = (course, self.mean(len - 36, len)) else {
+            return 1.0;
+        };
+        let (now, usual) = (scale.restore(newest), course.lately[1]);
+        if now > 0.0 && usual > 0.0 {
+            (now / usual).clamp(0.2, 5.0)
+        } else {
+            1.0
+        }
+    }
+
+    /// The inputs of this metric at decoder step `ahead`, from 0; `times` is [`Self::times_usual`].
     pub(crate) fn step_inputs(
         &self,
         config: DirectConfig,
         ahead: usize,
         scale: &Scale,
-        course: Option<&Course>,
+        (course, times): (Option<&Course>, f32),
         out: &mut [f32; STEP_INPUTS],
     ) {
         let at = (self.values.len() + ahead) as i64 - i64::from(config.period_steps);
@@ -199,18 +276,21 @@ impl History {
             self.profile[ahead % self.profile.len()]
         };
         let past = course.and_then(|course| course.ahead.get(ahead));
-        let past = past.map_or([0.0; 5], |step| {
+        let past = past.map_or([0.0; 8], |step| {
             let at = |value: f32| known(scale.normalise(value));
-            let spread = scale.normalise(step.mean + step.spread) - scale.normalise(step.mean);
             let week = f32::from(u8::from(!step.week_ago.is_nan()));
             [
                 at(step.mean),
-                known(spread),
+                size_in(scale, step.spread),
                 at(step.week_ago),
                 step.known,
                 week,
+                at(step.recent),
+                size_in(scale, step.change),
+                at(times * step.mean),
             ]
         });
+        let drift = course.map_or(0.0, |course| size_in(scale, course.drift_over(ahead + 1)));
         *out = [
             alone.or(close).unwrap_or(0.0),
             close.unwrap_or(0.0),
@@ -224,31 +304,58 @@ impl History {
             past[2],
             past[3],
             past[4],
+            past[5],
+            past[6],
+            drift,
+            past[7],
         ];
         clip(out);
     }
 }
 
-/// The inputs of the time at decoder step `ahead` (from 0) of `horizon`, whose bin starts at `bin_ms` UTC.
-pub(crate) fn time_inputs(bin_ms: i64, ahead: usize, horizon: usize) -> [f32; TIME_INPUTS] {
-    let turn = |period_ms: i64| {
-        let share = bin_ms.rem_euclid(period_ms) as f64 / period_ms as f64;
-        (share * std::f64::consts::TAU) as f32
-    };
-    let (day, hour) = (turn(86_400_000), turn(3_600_000));
+/// The inputs of the time at decoder step `ahead` (from 0) of `horizon`, whose bin has this place in the day.
+pub(crate) fn time_inputs(
+    of_day: [f32; DAY_INPUTS],
+    ahead: usize,
+    horizon: usize,
+) -> [f32; TIME_INPUTS] {
     let share = (ahead + 1) as f32 / horizon as f32;
-    [
-        day.sin(),
-        day.cos(),
-        (2.0 * day).sin(),
-        (2.0 * day).cos(),
-        hour.sin(),
-        hour.cos(),
-        (2.0 * hour).sin(),
-        (2.0 * hour).cos(),
-        share,
-        share.sqrt(),
-    ]
+    let mut inputs = [share; TIME_INPUTS];
+    inputs[..DAY_INPUTS].copy_from_slice(&of_day);
+    inputs[TIME_INPUTS - 1] = share.sqrt();
+    inputs
+}
+
+/// Least value, lower decile, median, upper decile and greatest, each the nearest of the values; 0 without any. Puts them
+/// into another order.
+fn quantiles(values: &mut [f32]) -> [f32; 5] {
+    let Some(last) = values.len().checked_sub(1) else {
+        return [0.0; 5];
+    };
+    let place = |level: f32| (level * last as f32).round() as usize;
+    let (low, middle, high) = (place(0.1), place(0.5), place(0.9));
+    let (below, median, above) = values.select_nth_unstable_by(middle, f32::total_cmp);
+    let median = *median;
+    let nth = |values: &mut [f32], at: usize| *values.select_nth_unstable_by(at, f32::total_cmp).1;
+    let lower = if low < middle {
+        nth(below, low)
+    } else {
+        median
+    };
+    let upper = if high > middle {
+        nth(above, high - middle - 1)
+    } else {
+        median
+    };
+    let least = below.iter().copied().fold(median, f32::min);
+    let greatest = above.iter().copied().fold(median, f32::max);
+    [least, lower, median, upper, greatest]
+}
+
+/// The size of a difference, around the centre, in units of the scale; 0 where unknown.
+fn size_in(scale: &Scale, size: f32) -> f32 {
+    let center = scale.restore(0.0);
+    known(scale.normalise(center + size) - scale.normalise(center))
 }
 
 /// 0 for what is unknown.
@@ -265,6 +372,7 @@ fn clip(values: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usual::{Past, Usual};
 
     const CONFIG: DirectConfig = DirectConfig {
         period_steps: 8,
@@ -289,7 +397,7 @@ mod tests {
     fn a_day_before_the_predicted_step_is_found() {
         let history = read(&[10.0, 12.0, 14.0, 16.0, 10.0, 12.0, 14.0, 16.0]);
         let mut out = [0.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 2, &SCALE, None, &mut out);
+        history.step_inputs(CONFIG, 2, &SCALE, (None, 1.0), &mut out);
         assert_eq!(out[0], 2.0, "14 is 2 scales above the centre");
         assert_eq!(out[1], 1.2, "the mean of bins 0 to 4");
         assert_eq!(
@@ -300,10 +408,54 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_are_those_of_the_sorted_values() {
+        for len in 0..60 {
+            let values: Vec<f32> = (0..len).map(|n| (n * 37 % 61) as f32).collect();
+            let mut sorted = values.clone();
+            sorted.sort_unstable_by(f32::total_cmp);
+            let at = |level: f32| {
+                let place = (level * (len as f32 - 1.0)).round() as usize;
+                sorted.get(place).copied().unwrap_or(0.0)
+            };
+            let expected = [0.0, 0.1, 0.5, 0.9, 1.0].map(at);
+            assert_eq!(quantiles(&mut values.clone()), expected, "{values:?}");
+        }
+    }
+
+    #[test]
+    fn half_the_usual_level_is_told_and_nonsense_is_not() {
+        let past = Past {
+            rhythm: CONFIG,
+            context: 8,
+            horizon: 2,
+        };
+        let times = |before: f32, now: f32| {
+            let bins: Vec<f32> = (0..24)
+                .map(|bin| if bin < 16 { before } else { now })
+                .collect();
+            let usual = Usual::read(past, &[&bins]);
+            let history = read(&bins[16..]);
+            let (course, mut out) = (usual.course(0), [0.0; STEP_INPUTS]);
+            let times = history.times_usual(&SCALE, course);
+            history.step_inputs(CONFIG, 0, &SCALE, (course, times), &mut out);
+            (times, out[15])
+        };
+        assert_eq!(
+            times(24.0, 12.0),
+            (0.5, 1.0),
+            "12 is a scale above the centre"
+        );
+        assert_eq!(times(0.0, 12.0), (1.0, -5.0));
+        assert_eq!(times(-4.0, 12.0).0, 1.0);
+        assert_eq!(times(1.0, 1e9).0, 5.0);
+        assert_eq!(read(&[1.0; 8]).times_usual(&SCALE, None), 1.0);
+    }
+
+    #[test]
     fn what_was_never_seen_is_zero_and_flagged() {
         let history = read(&[f32::NAN; 8]);
         let mut steps = [1.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 0, &SCALE, None, &mut steps);
+        history.step_inputs(CONFIG, 0, &SCALE, (None, 1.0), &mut steps);
         assert_eq!(steps, [0.0; STEP_INPUTS]);
         let mut window = [1.0; WINDOW_INPUTS];
         history.window_inputs([0.0; 3], &SCALE, None, &mut window);
@@ -314,7 +466,7 @@ mod tests {
     fn a_context_shorter_than_a_day_has_no_value_before() {
         let history = read(&[10.0, 12.0]);
         let mut out = [1.0; STEP_INPUTS];
-        history.step_inputs(CONFIG, 0, &SCALE, None, &mut out);
+        history.step_inputs(CONFIG, 0, &SCALE, (None, 1.0), &mut out);
         assert_eq!(out[0], 0.0);
         assert_eq!(out[6], 0.0);
     }

@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use crate::blocks::{Block, Strided};
-use crate::calendar::calendar;
+use crate::calendar::CalendarTable;
 use crate::columns::{Category, Column, Real, real_column};
 use crate::direct_inputs::{
     DirectConfig, History, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS, time_inputs,
 };
 use crate::errors::PredictError;
-use crate::kernel::{Batch, DirectBatch, Targets};
+use crate::kernel::{Batch, DirectBatch};
 use crate::model_config::ModelConfig;
 use crate::named_codes::NamedCodes;
 use crate::normalise::{NormaliserState, Scale};
 use crate::source::Source;
-use crate::window::{Future, Window, is_observed};
+use crate::window::{Window, is_observed};
 
 /// Turns windows into inputs, as a model's configuration says.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub struct Preparer {
     reals: Vec<Real>,
     /// Source of each categorical column.
     categories: Vec<Category>,
+    calendar: CalendarTable,
 }
 
 /// Inputs of a batch with what is needed to understand the answer.
@@ -101,6 +102,7 @@ impl Preparer {
                 .iter()
                 .map(category)
                 .collect::<Result<_, String>>()?,
+            calendar: CalendarTable::new(config.step_secs),
             config: config.clone(),
             state: state.clone(),
         })
@@ -231,9 +233,9 @@ impl Preparer {
         history: &mut History,
     ) {
         for ahead in 0..horizon {
-            let bin_ms = sample.bin_ms((sample.steps + ahead) as i64);
+            let of_day = (self.calendar).time_of_day(sample.bin_ms((sample.steps + ahead) as i64));
             let row = (ahead * windows + index) * TIME_INPUTS;
-            out.time[row..row + TIME_INPUTS].copy_from_slice(&time_inputs(bin_ms, ahead, horizon));
+            out.time[row..row + TIME_INPUTS].copy_from_slice(&time_inputs(of_day, ahead, horizon));
         }
         for (metric, scale) in sample.scales.iter().enumerate() {
             if !scale.is_observed() {
@@ -250,10 +252,11 @@ impl Preparer {
             if let Some(row) = out.window[row..].first_chunk_mut() {
                 history.window_inputs(tells, scale, usual, row);
             }
+            let times = history.times_usual(scale, usual);
             for ahead in 0..horizon {
                 let row = ((metric * horizon + ahead) * windows + index) * STEP_INPUTS;
                 if let Some(row) = out.step[row..].first_chunk_mut() {
-                    history.step_inputs(config, ahead, scale, usual, row);
+                    history.step_inputs(config, ahead, scale, (usual, times), row);
                 }
             }
         }
@@ -341,7 +344,9 @@ impl Preparer {
             }
             Column::PresentShare(metric) => each(&|_| sample.scales[metric].present),
             Column::RelativeTime => each(&|step| (step as i64 - steps) as f32 / longest),
-            Column::Calendar(field) => each(&|step| calendar(field, sample.bin_ms(step as i64))),
+            Column::Calendar(field) => {
+                each(&|step| self.calendar.calendar(field, sample.bin_ms(step as i64)));
+            }
             Column::Clock { field, mean, scale } => each(&|step| {
                 let shown = field.at(sample.bin_ms(step as i64)) as f64;
                 ((shown - mean) / scale) as f32
@@ -407,53 +412,6 @@ impl Preparer {
                 named.codes(sample.window, steps, |step, code| out.set(step, code));
             }
         }
-    }
-
-    /// Targets for the windows of `prepared`, one future each.
-    ///
-    /// A future may be shorter than the horizon and hold gaps: both weigh nothing, and so does a metric that the window
-    /// never saw, for it has no scale. Everything else weighs 1.
-    ///
-    /// # Errors
-    /// When there is not one future per window with one series per metric.
-    pub fn targets(
-        &self,
-        prepared: &Prepared,
-        futures: &[Future<'_>],
-    ) -> Result<Targets, PredictError> {
-        let (horizon, metrics) = (self.config.horizon(), self.config.schema.metrics.len());
-        if futures.len() != prepared.scales.len() {
-            let problem = format!(
-                "{} futures for {} windows",
-                futures.len(),
-                prepared.scales.len()
-            );
-            return Err(PredictError::Window {
-                index: futures.len(),
-                problem,
-            });
-        }
-        let mut values = vec![0f32; futures.len() * horizon * metrics];
-        let mut weights = values.clone();
-        for (index, (future, scales)) in futures.iter().zip(&prepared.scales).enumerate() {
-            if future.values.len() != metrics {
-                let problem = format!(
-                    "its future has {} metrics, the model {metrics}",
-                    future.values.len()
-                );
-                return Err(PredictError::Window { index, problem });
-            }
-            for (metric, (series, scale)) in future.values.iter().zip(scales).enumerate() {
-                for (step, value) in series.iter().take(horizon).enumerate() {
-                    if is_observed(*value) && scale.is_observed() {
-                        let place = (step * futures.len() + index) * metrics + metric;
-                        values[place] = scale.normalise(*value);
-                        weights[place] = 1.0;
-                    }
-                }
-            }
-        }
-        Ok(Targets { values, weights })
     }
 }
 

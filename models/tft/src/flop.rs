@@ -5,6 +5,7 @@
 //! element-wise work is not counted at all.
 
 use crate::architecture::{Architecture, Variables};
+use crate::direct_inputs::SIMPLE_FORECASTS;
 
 impl Architecture {
     /// Floating-point operations of a forward pass for one window with the longest encoder.
@@ -25,7 +26,21 @@ impl Architecture {
             ahead * hidden * heads + steps * hidden * (heads + wide(self.head_size()));
         let attention = 2 * ahead * steps * heads + ahead * wide(self.head_size()) * hidden;
         let output = ahead * (glu + grn + glu + hidden * wide(self.total_outputs()));
-        2 * (selection + contexts + lstm + enrichment + projections + attention + output)
+        let direct = self.direct_paths(ahead);
+        2 * (selection + contexts + lstm + enrichment + projections + attention + output + direct)
+    }
+
+    /// Multiplications of the targets' own paths.
+    fn direct_paths(&self, ahead: u64) -> u64 {
+        let Some(direct) = self.direct else { return 0 };
+        let size = wide(direct.hidden_size);
+        let inputs = wide(direct.step_inputs + direct.time_inputs + self.hidden_size);
+        let layers = 2 * wide(direct.blocks) * size;
+        let targets = self.targets.len() as u64;
+        let blended = targets * SIMPLE_FORECASTS as u64;
+        let outputs = blended + wide(self.total_outputs());
+        let windows = targets * size * wide(direct.window_inputs);
+        windows + ahead * size * (targets * (inputs + layers) + outputs)
     }
 
     /// Multiplications of one step of a variable selection.

@@ -37,6 +37,7 @@ mod peer_import;
 mod schema_ref;
 mod sgemm;
 mod source;
+mod targets;
 pub mod train;
 mod transformation;
 mod usual;

@@ -205,6 +205,11 @@ impl Model {
         self.device
     }
 
+    /// Threads that predict side by side.
+    pub fn threads(&self) -> usize {
+        self.engine.threads()
+    }
+
     /// Steps ahead.
     pub fn horizon(&self) -> usize {
         self.config().horizon()

@@ -265,16 +265,15 @@ impl ModelConfig {
     }
 
     /// What [`Window::usual`](crate::Window::usual) is for a model that asks for it, from one series for each metric of
-    /// the schema: the bins before the newest [`context_steps`](Self::context_steps), in order, up to the last of them,
-    /// NaN where missing. Of longer ones the newest count, so that the context and they are
-    /// [`history_steps`](Self::history_steps).
-    pub fn usual(&self, before: &[&[f32]]) -> Option<Usual> {
+    /// the schema: the newest [`history_steps`](Self::history_steps) bins up to the window's newest one, or as many of
+    /// them as are known, NaN where missing.
+    pub fn usual(&self, history: &[&[f32]]) -> Option<Usual> {
         let past = Past {
             rhythm: self.direct?,
             context: self.context_steps(),
             horizon: self.horizon(),
         };
-        Some(Usual::read(past, before))
+        Some(Usual::read(past, history))
     }
 
     /// The source of a column.

@@ -98,8 +98,8 @@ impl NormaliserConfig {
     }
 
     /// Centre and blended scale of the observed values, oldest first, before any floor; `None` without an observation.
-    /// `sorted` is working memory.
-    pub(crate) fn measure(&self, values: &[f32], sorted: &mut Vec<f32>) -> Option<(f32, f32)> {
+    /// `observed` is working memory.
+    pub(crate) fn measure(&self, values: &[f32], observed: &mut Vec<f32>) -> Option<(f32, f32)> {
         let Self::WindowRobust {
             center_bins,
             iqr_weight,
@@ -109,37 +109,36 @@ impl NormaliserConfig {
         else {
             return None;
         };
-        sorted.clear();
-        sorted.extend(values.iter().copied().filter(|value| is_observed(*value)));
-        if sorted.is_empty() {
+        observed.clear();
+        observed.extend(values.iter().copied().filter(|value| is_observed(*value)));
+        if observed.is_empty() {
             return None;
         }
         let newest = match *center_bins as usize {
-            0 => sorted.len(),
-            bins => bins.min(sorted.len()),
+            0 => observed.len(),
+            bins => bins.min(observed.len()),
         };
-        let mut recent = sorted[sorted.len() - newest..].to_vec();
-        recent.sort_unstable_by(f32::total_cmp);
-        let count = sorted.len() as f64;
-        let mean = sorted.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
-        let variance = sorted
+        let mut recent = observed[observed.len() - newest..].to_vec();
+        let count = observed.len() as f64;
+        let mean = observed.iter().map(|v| f64::from(*v)).sum::<f64>() / count;
+        let variance = observed
             .iter()
             .map(|v| (f64::from(*v) - mean).powi(2))
             .sum::<f64>()
             / count;
-        sorted.sort_unstable_by(f32::total_cmp);
-        let iqr = quantile(sorted, 0.75) - quantile(sorted, 0.25);
+        let iqr = quantile(observed, 0.75) - quantile(observed, 0.25);
         let scale = iqr_weight * iqr / NORMAL_IQR + deviation_weight * variance.sqrt() as f32;
-        Some((quantile(&recent, 0.5), scale))
+        Some((quantile(&mut recent, 0.5), scale))
     }
 }
 
-/// A quantile of sorted values, interpolated.
-fn quantile(sorted: &[f32], level: f32) -> f32 {
-    let position = level * (sorted.len() - 1) as f32;
-    let lower = position as usize;
-    let upper = (lower + 1).min(sorted.len() - 1);
-    sorted[lower] + (sorted[upper] - sorted[lower]) * (position - lower as f32)
+/// A quantile, interpolated between the values beside it. Puts them into another order.
+fn quantile(values: &mut [f32], level: f32) -> f32 {
+    let position = level * (values.len() - 1) as f32;
+    let (_, lower, above) = values.select_nth_unstable_by(position as usize, f32::total_cmp);
+    let upper = above.iter().copied().min_by(f32::total_cmp);
+    let upper = upper.unwrap_or(*lower);
+    *lower + (upper - *lower) * (position - position.floor())
 }
 
 /// Centre and scale of one metric in one window.
@@ -256,7 +255,7 @@ impl NormaliserState {
         config: &NormaliserConfig,
         metric: usize,
         values: &[f32],
-        sorted: &mut Vec<f32>,
+        observed: &mut Vec<f32>,
     ) -> Scale {
         let (of_usual, of_center) = match config {
             NormaliserConfig::WindowRobust {
@@ -267,14 +266,18 @@ impl NormaliserState {
             NormaliserConfig::ByEntity(_) => (1.0, 0.0),
         };
         let usual = self.usual_scale[metric];
-        let measured = config.measure(values, sorted);
+        let measured = config.measure(values, observed);
         let (center, scale) = measured.map_or((0.0, usual), |(center, scale)| {
             (
                 center,
                 scale.max(of_usual * usual).max(of_center * center.abs()),
             )
         });
-        let seen = if measured.is_some() { sorted.len() } else { 0 };
+        let seen = if measured.is_some() {
+            observed.len()
+        } else {
+            0
+        };
         Scale {
             center,
             scale,

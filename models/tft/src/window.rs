@@ -40,7 +40,7 @@ impl Window<'_> {
 }
 
 /// Largest size of a value that is believed; keeps single-precision arithmetic from overflowing.
-const MAX_SIZE: f32 = 1e18;
+pub(crate) const MAX_SIZE: f32 = 1e18;
 
 /// Whether a bin holds a usable value.
 pub(crate) fn is_observed(value: f32) -> bool {

@@ -2,66 +2,14 @@
 
 use std::ops::Range;
 
-use tch::{Kind, Tensor};
-
+use super::blend::{blend, blend_backward, simple_forecasts};
+use super::direct_batch::{DirectBatch, TileRows};
 use super::linear::{Linear, LinearGradient, add_to};
 use super::resize;
 use super::simd::{add, elu_backward, elus, layer_norm, layer_norm_backward};
-use crate::direct_inputs::{STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
-use crate::inputs::DirectTensors;
-use crate::network::Torch;
+use crate::direct_inputs::{SIMPLE_FORECASTS, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
 use crate::network::direct::DirectSpec;
 use crate::weights::{BlockId, Layout};
-
-/// Inputs of the direct path, in plain memory; `m` targets.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct DirectBatch {
-    /// `[m, decoder steps, n, STEP_INPUTS]`.
-    pub step: Vec<f32>,
-    /// `[m, n, WINDOW_INPUTS]`.
-    pub window: Vec<f32>,
-    /// `[decoder steps, n, TIME_INPUTS]`.
-    pub time: Vec<f32>,
-}
-
-impl DirectBatch {
-    /// Inputs that say nothing yet.
-    pub(crate) fn zeros(targets: usize, windows: usize, steps: usize) -> Self {
-        Self {
-            step: vec![0.0; targets * steps * windows * STEP_INPUTS],
-            window: vec![0.0; targets * windows * WINDOW_INPUTS],
-            time: vec![0.0; steps * windows * TIME_INPUTS],
-        }
-    }
-
-    pub(super) fn from_tensors(tensors: &DirectTensors) -> Torch<Self> {
-        let plain = |t: &Tensor| {
-            let t = t.f_to_device(tch::Device::Cpu)?.f_to_kind(Kind::Float)?;
-            Vec::try_from(t.f_contiguous()?.f_flatten(0, -1)?)
-        };
-        Ok(Self {
-            step: plain(&tensors.step)?,
-            window: plain(&tensors.window)?,
-            time: plain(&tensors.time)?,
-        })
-    }
-
-    pub(super) fn tensors(&self, windows: usize, steps: usize) -> Torch<DirectTensors> {
-        let (n, d) = (windows as i64, steps as i64);
-        let (step, window, time) = (STEP_INPUTS as i64, WINDOW_INPUTS as i64, TIME_INPUTS as i64);
-        Ok(DirectTensors {
-            step: Tensor::f_from_slice(&self.step)?.f_view([-1, d, n, step])?,
-            window: Tensor::f_from_slice(&self.window)?.f_view([-1, n, window])?,
-            time: Tensor::f_from_slice(&self.time)?.f_view([d, n, time])?,
-        })
-    }
-
-    pub(super) fn fits(&self, targets: usize, windows: usize, steps: usize) -> bool {
-        self.step.len() == targets * steps * windows * STEP_INPUTS
-            && self.window.len() == targets * windows * WINDOW_INPUTS
-            && self.time.len() == steps * windows * TIME_INPUTS
-    }
-}
 
 /// The direct paths of all targets.
 #[derive(Debug)]
@@ -81,6 +29,7 @@ struct Places {
     /// Norm, first and second layer of each block, weight before bias.
     blocks: Vec<[Range<usize>; 6]>,
     output: Range<usize>,
+    blend: Range<usize>,
 }
 
 /// One target's network.
@@ -93,6 +42,7 @@ struct Path {
     context: Linear,
     blocks: Vec<Block>,
     output: Linear,
+    blend: Linear,
 }
 
 #[derive(Debug)]
@@ -112,6 +62,9 @@ pub(super) struct DirectTrace {
     paths: Vec<PathTrace>,
     z: Vec<f32>,
     out: Vec<f32>,
+    /// Of the simple forecasts, and the derivatives by them and by the logits of their weights.
+    averages: Vec<f32>,
+    d_logits: Vec<f32>,
     d: Vec<f32>,
     d_inner: Vec<f32>,
     d_normal: Vec<f32>,
@@ -122,6 +75,9 @@ struct PathTrace {
     blocks: Vec<BlockTrace>,
     /// What the output layer reads, `[rows, s]`.
     last: Vec<f32>,
+    /// `[rows, SIMPLE_FORECASTS]`, and their weights.
+    simple: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 #[derive(Debug, Default)]
@@ -148,6 +104,7 @@ struct PathGradient {
     context: LinearGradient,
     blocks: Vec<BlockGradient>,
     output: LinearGradient,
+    blend: LinearGradient,
 }
 
 #[derive(Debug)]
@@ -156,27 +113,6 @@ struct BlockGradient {
     shift: Vec<f32>,
     first: LinearGradient,
     second: LinearGradient,
-}
-
-/// A tile of decoder rows: its steps, and the windows and decoder steps of the chunk.
-#[derive(Debug, Clone)]
-pub(super) struct TileRows {
-    pub(super) steps: Range<usize>,
-    pub(super) windows: usize,
-    pub(super) horizon: usize,
-}
-
-impl TileRows {
-    fn rows(&self) -> Range<usize> {
-        self.steps.start * self.windows..self.steps.end * self.windows
-    }
-
-    /// The part of `[m, rows, width]` that is target `target`'s and this tile's.
-    fn of(&self, target: usize, width: usize) -> Range<usize> {
-        let first = target * self.horizon * self.windows;
-        let rows = self.rows();
-        (first + rows.start) * width..(first + rows.end) * width
-    }
 }
 
 /// Target `target`'s part of a stacked block.
@@ -198,6 +134,7 @@ impl Direct {
             bias: range(spec.bias),
             blocks: spec.blocks.iter().map(block).collect(),
             output: range(spec.output),
+            blend: range(spec.blend),
         };
         let width = places.bias.len() / targets;
         let outputs = places.output.len() / (targets * width);
@@ -218,6 +155,7 @@ impl Direct {
                 })
                 .collect(),
             output: Linear::new(width, outputs),
+            blend: Linear::new(width, SIMPLE_FORECASTS),
         };
         Self {
             targets: (0..targets).map(path).collect(),
@@ -255,6 +193,8 @@ impl Direct {
             }
             path.output.weight.copy_from_slice(of(&self.places.output));
             path.output.pack();
+            path.blend.weight.copy_from_slice(of(&self.places.blend));
+            path.blend.pack();
         }
     }
 
@@ -292,6 +232,7 @@ impl Direct {
         let row = self.targets.len() * self.outputs;
         resize(&mut trace.z, rows.len() * s);
         resize(&mut trace.out, rows.len() * self.outputs);
+        resize(&mut trace.averages, rows.len());
         let of_windows = trace.of_windows.chunks_exact(tile.windows * s);
         let paths = self.targets.iter().zip(&mut trace.paths).zip(of_windows);
         for (target, ((path, own), of_windows)) in paths.enumerate() {
@@ -299,7 +240,7 @@ impl Direct {
             for step in z.chunks_exact_mut(of_windows.len()) {
                 step.copy_from_slice(of_windows);
             }
-            path.step.add(&batch.step[tile.of(target, STEP_INPUTS)], z);
+            path.step.add(tile.inputs(batch, target).0, z);
             path.time.add(time, z);
             path.context.add(out, z);
             for (block, saved) in path.blocks.iter().zip(&mut own.blocks) {
@@ -326,10 +267,18 @@ impl Direct {
             elus(&mut own.last);
             trace.out.fill(0.0);
             path.output.add(&own.last, &mut trace.out);
-            let parts = trace.out.chunks_exact(self.outputs);
-            for (row, part) in raw.chunks_exact_mut(row).zip(parts) {
+            let (step, window) = tile.inputs(batch, target);
+            resize(&mut own.simple, rows.len() * SIMPLE_FORECASTS);
+            resize(&mut own.weights, rows.len() * SIMPLE_FORECASTS);
+            simple_forecasts(step, window, &mut own.simple);
+            path.blend.forward(&own.last, &mut own.weights);
+            blend(&own.simple, &mut own.weights, &mut trace.averages);
+            let parts = trace.out.chunks_exact(self.outputs).zip(&trace.averages);
+            for (row, (part, average)) in raw.chunks_exact_mut(row).zip(parts) {
                 let first = target * self.outputs;
-                add(&mut row[first..first + self.outputs], part);
+                for (out, part) in row[first..first + self.outputs].iter_mut().zip(part) {
+                    *out += part + average;
+                }
             }
         }
     }
@@ -355,8 +304,11 @@ impl Direct {
             d_inner,
             d_normal,
             out: d_part,
+            averages: d_averages,
+            d_logits,
             ..
         } = trace;
+        resize(d_logits, rows.len() * SIMPLE_FORECASTS);
         let sums = trace.d_of_windows.chunks_exact_mut(tile.windows * s);
         let paths = self.targets.iter().zip(&mut trace.paths).zip(sums);
         for (target, ((path, own), sums)) in paths.enumerate() {
@@ -370,6 +322,12 @@ impl Direct {
             }
             path.output.backward(false, d_part, d);
             path.output.learn(&own.last, d_part, &mut learned.output);
+            for (d, part) in d_averages.iter_mut().zip(d_part.chunks_exact(self.outputs)) {
+                *d = part.iter().sum();
+            }
+            blend_backward(&own.simple, &own.weights, d_averages, d_logits);
+            path.blend.backward(true, d_logits, d);
+            path.blend.learn(&own.last, d_logits, &mut learned.blend);
             elu_backward(&own.last, d);
             let blocks = path.blocks.iter().zip(&own.blocks).zip(&mut learned.blocks);
             for ((block, saved), learned) in blocks.rev() {
@@ -394,8 +352,8 @@ impl Direct {
             path.context.backward(true, d, d_out);
             path.context.learn(out, d, &mut learned.context);
             path.time.learn(time, d, &mut learned.time);
-            let x = &batch.step[tile.of(target, STEP_INPUTS)];
-            path.step.learn(x, d, &mut learned.step);
+            path.step
+                .learn(tile.inputs(batch, target).0, d, &mut learned.step);
             for step in d.chunks_exact(sums.len()) {
                 add(sums, step);
             }
@@ -435,6 +393,7 @@ impl Direct {
                 })
                 .collect(),
             output: path.output.gradient(),
+            blend: path.blend.gradient(),
         };
         DirectGradient {
             targets: self.targets.iter().map(path).collect(),
@@ -476,7 +435,10 @@ impl Direct {
                 }
             }
             give(&self.places.output, &mut learned.output.weight);
-            learned.output.bias.fill(0.0);
+            give(&self.places.blend, &mut learned.blend.weight);
+            for layer in [&mut learned.output, &mut learned.blend] {
+                layer.bias.fill(0.0);
+            }
         }
     }
 }

@@ -12,7 +12,9 @@ mod answer;
 mod attention;
 mod back;
 mod batch;
+mod blend;
 mod direct;
+mod direct_batch;
 mod gate;
 mod grn;
 mod head;
@@ -23,7 +25,7 @@ mod matrix;
 mod pass;
 mod scores;
 mod selection;
-mod simd;
+pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
 mod workspace;
@@ -43,7 +45,7 @@ use crate::network::selection::Role;
 
 pub use self::answer::Answer;
 pub use self::batch::{Batch, Half};
-pub use self::direct::DirectBatch;
+pub use self::direct_batch::DirectBatch;
 pub use self::loss::Targets;
 pub use self::workspace::Workspace;
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::attention::Sequence;
-use super::direct::TileRows;
+use super::direct_batch::TileRows;
 use super::loss::quantile_loss;
 use super::workspace::{Tile, Workspace};
 use super::{Answer, Batch, Kernel, Targets, resize};

@@ -3,12 +3,14 @@
 //! Beyond pytorch-forecasting's network. All targets share one hidden vector of a step, which is too narrow to carry
 //! each one's value a day ago, its level and its spread exactly. So each target has a small residual network of its
 //! own over summaries of its own history ([`crate::direct_inputs`]), with the decoder's output as context; its result
-//! is added to the target's output layer. A model without [`crate::Architecture::direct`] has none of this.
+//! is added to the target's output layer. So is an average of simple forecasts, whose weights the network gives: what
+//! repeats to the percent is copied, which layers with norms and bent units are poor at. A model without [`crate::Architecture::direct`] has none of this.
 
 use tch::Tensor;
 
 use super::{NORM_EPS, Torch};
 use crate::architecture::Architecture;
+use crate::direct_inputs::{SIMPLE, SIMPLE_FORECASTS, STEP_INPUTS, Simple, WINDOW_INPUTS};
 use crate::inputs::DirectTensors;
 use crate::weights::{BlockId, Init, Layout, Views};
 
@@ -29,6 +31,8 @@ pub(crate) struct DirectSpec {
     pub(crate) blocks: Vec<BlockSpec>,
     /// `[m, outputs, s]`.
     pub(crate) output: BlockId,
+    /// `[m, SIMPLE_FORECASTS, s]`.
+    pub(crate) blend: BlockId,
 }
 
 /// A residual block: `z + second(elu(first(norm(z))))`.
@@ -82,6 +86,11 @@ impl DirectSpec {
                 })
                 .collect(),
             output: stack("output.weight", &[outputs, s], Init::torch_default(s)),
+            blend: stack(
+                "blend.weight",
+                &[SIMPLE_FORECASTS as i64, s],
+                Init::torch_default(s),
+            ),
         })
     }
 
@@ -104,6 +113,7 @@ impl DirectSpec {
             bias: bias(self.bias)?,
             blocks: self.blocks.iter().map(block).collect::<Torch<_>>()?,
             output: weight(self.output)?,
+            blend: weight(self.blend)?,
         })
     }
 }
@@ -118,6 +128,7 @@ pub(crate) struct Direct {
     bias: Tensor,
     blocks: Vec<Block>,
     output: Tensor,
+    blend: Tensor,
 }
 
 #[derive(Debug)]
@@ -139,6 +150,15 @@ impl Direct {
         let time = inputs.time.f_to_device(device)?.f_reshape([1, d * n, -1])?;
         // Rows are time-major from here on, as the inputs come.
         let out = out.f_transpose(0, 1)?.f_reshape([1, d * n, h])?;
+        let of_step = sum_of(STEP_INPUTS, |simple, input| simple.step == Some(input));
+        let of_window = sum_of(WINDOW_INPUTS, |simple, input| simple.plus == Some(input))
+            - sum_of(WINDOW_INPUTS, |simple, input| simple.minus == Some(input));
+        let simple = step.f_matmul(&of_step.f_to_device(device)?)?;
+        let simple = simple.f_view([m, d, n, -1])?.f_add(
+            &window
+                .f_matmul(&of_window.f_to_device(device)?)?
+                .f_unsqueeze(1)?,
+        )?;
         let window = window.f_matmul(&self.window)?.f_unsqueeze(1)?;
         let z = step
             .f_matmul(&self.step)?
@@ -156,9 +176,25 @@ impl Direct {
             let (weight, bias) = &block.second;
             z = z.f_add(&inner.f_matmul(weight)?.f_add(bias)?)?;
         }
-        let raw = z.f_elu()?.f_matmul(&self.output)?;
-        raw.f_view([m, d, n, -1])?
+        let z = z.f_elu()?;
+        let weights = z.f_matmul(&self.blend)?.f_softmax(-1, tch::Kind::Float)?;
+        let average = weights
+            .f_view([m, d, n, -1])?
+            .f_mul(&simple)?
+            .f_sum_dim_intlist([-1].as_slice(), true, None)?;
+        let raw = z.f_matmul(&self.output)?.f_view([m, d, n, -1])?;
+        raw.f_add(&average)?
             .f_permute([2, 1, 0, 3])?
             .f_reshape([n, d, -1])
     }
+}
+
+/// `[inputs, SIMPLE_FORECASTS]`, 1 where an input is part of a simple forecast.
+fn sum_of(inputs: usize, is_part: impl Fn(&Simple, usize) -> bool) -> Tensor {
+    let part = |input| SIMPLE.iter().map(move |simple| (simple, input));
+    let parts = (0..inputs).flat_map(part);
+    let ones: Vec<f32> = parts
+        .map(|(simple, input)| f32::from(u8::from(is_part(simple, input))))
+        .collect();
+    Tensor::from_slice(&ones).view([inputs as i64, SIMPLE_FORECASTS as i64])
 }

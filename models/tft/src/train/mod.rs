@@ -19,12 +19,14 @@ mod gradient;
 mod keeper;
 mod lesson;
 mod loss;
+mod mix;
 mod optimiser;
 mod options;
 mod report;
 mod run;
 mod sample;
 mod sampler;
+mod seeds;
 mod speed;
 mod validation;
 

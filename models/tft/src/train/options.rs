@@ -128,7 +128,9 @@ impl TrainOptions {
             drop_profile,
             forget,
             forget_periods,
+            shift_periods,
             blur,
+            mix,
         } = self.roughening;
         if ![
             shorten,
@@ -138,7 +140,9 @@ impl TrainOptions {
             drop_profile,
             forget,
             forget_periods,
+            shift_periods,
             blur,
+            mix,
         ]
         .into_iter()
         .all(share)
@@ -169,8 +173,12 @@ pub struct Roughening {
     pub forget: f64,
     /// Of what came before the encoder, some periods are missing.
     pub forget_periods: f64,
-    /// What was usual then lies higher or lower.
+    /// It lies higher or lower.
+    pub shift_periods: f64,
+    /// What was usual then varied more, or less.
     pub blur: f64,
+    /// Values are averaged with those of another host, or of its own on another day, where the data have such.
+    pub mix: f64,
 }
 
 impl Roughening {
@@ -183,7 +191,9 @@ impl Roughening {
         drop_profile: 0.0,
         forget: 0.0,
         forget_periods: 0.0,
+        shift_periods: 0.0,
         blur: 0.0,
+        mix: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -193,7 +203,9 @@ impl Roughening {
         drop_status: 0.3,
         drop_profile: 0.2,
         forget: 0.1,
-        forget_periods: 0.7,
-        blur: 0.7,
+        forget_periods: 0.5,
+        shift_periods: 0.5,
+        blur: 0.5,
+        mix: 0.5,
     };
 }

@@ -1,13 +1,20 @@
 //! One training window: how it is read, and how it is roughened.
 
+use std::ops::Range;
+
 use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
+use super::mix::{Mix, read_mixed};
 use super::{Roughening, TrainError};
 use crate::model_config::ModelConfig;
 use crate::usual::Usual;
+use crate::weights::standard_normal;
 use crate::window::{Future, Window, is_observed};
+
+/// Greatest usual change of level before an encoder: in standard deviations, and as the logarithm of a factor.
+const MOST_SHIFTED: f32 = 0.8;
 
 /// A window and its future, cut out of a track.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +53,23 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// First bin of a window's encoder.
+    fn first_bin(&self, window: WindowRef) -> usize {
+        (window.origin + 1).saturating_sub(self.encoder)
+    }
+
+    /// Bins of a window, what lies before its encoder and its decoder included; those from `end` on are not read.
+    fn bins(&self, window: WindowRef, end: usize) -> Range<usize> {
+        let steps = self.asks.map_or(self.encoder, ModelConfig::history_steps);
+        let first = (window.origin + 1).saturating_sub(steps);
+        first..(window.origin + 1 + self.decoder).min(end)
+    }
+
+    /// Bins of a window's encoder and decoder, of which those from `end` on are not read.
+    pub(crate) fn near_bins(&self, window: WindowRef, end: usize) -> Range<usize> {
+        self.first_bin(window)..self.bins(window, end).end
+    }
+
     /// The period of what lies before the encoder, in bins.
     pub(crate) fn period(&self) -> usize {
         let rhythm = self.asks.and_then(|config| config.direct);
@@ -55,8 +79,8 @@ impl<'a> Shape<'a> {
 
 impl Sample {
     /// Reads the window that ends with a bin of a track: at most the longest encoder, and at most the longest decoder
-    /// after it. Bins from `end` on are not read. Of what lies before the encoder, `[metric][bin]`, `forget` may take
-    /// away.
+    /// after it. Bins from `end` on are not read. Of what lies before the encoder, the first so many bins of
+    /// `[metric][bin]`, `forget` may take away.
     ///
     /// # Errors
     /// When the corpus cannot be read.
@@ -65,34 +89,28 @@ impl Sample {
         window: WindowRef,
         shape: Shape<'_>,
         end: usize,
-        forget: impl FnOnce(&mut [Vec<f32>]),
+        mix: Option<Mix>,
+        forget: impl FnOnce(&mut [Vec<f32>], usize),
     ) -> Result<Self, TrainError> {
-        let from = (window.origin + 1).saturating_sub(shape.encoder);
-        let to = (window.origin + 1 + shape.decoder).min(end);
-        let track = corpus.read(window.source, window.track, from..to)?;
-        let usual = match shape.asks {
-            None => None,
-            Some(config) => {
-                let first = (window.origin + 1).saturating_sub(config.history_steps());
-                let mut before = corpus
-                    .read(window.source, window.track, first..from)?
-                    .values;
-                forget(&mut before);
-                config.usual(&before.iter().map(Vec::as_slice).collect::<Vec<_>>())
-            }
-        };
-        let past_steps = window.origin + 1 - from;
-        let step_secs = corpus.step_secs();
-        let mut past = track.values;
-        let future = past
-            .iter_mut()
-            .map(|values| values.split_off(past_steps))
+        let Range { start, end } = shape.bins(window, end);
+        let from = shape.first_bin(window);
+        let mut track = read_mixed(corpus, window, mix, start..end)?;
+        let future = (track.values.iter_mut())
+            .map(|values| values.split_off(window.origin + 1 - start))
             .collect();
-        let mut status = track.status;
-        status.truncate(past_steps);
+        forget(&mut track.values, from - start);
+        let usual = shape.asks.and_then(|config| {
+            config.usual(&track.values.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        });
+        let past: Vec<Vec<f32>> = (track.values.iter_mut())
+            .map(|values| values.split_off(from - start))
+            .collect();
+        let status = track.status[from - start..=window.origin - start].to_vec();
+        let step_secs = corpus.step_secs();
+        let newest = (window.origin - start) as i64;
         Ok(Self {
             source: window.source,
-            end_bin_ms: track.first_bin_ms + (past_steps as i64 - 1) * i64::from(step_secs) * 1_000,
+            end_bin_ms: track.first_bin_ms + newest * i64::from(step_secs) * 1_000,
             step_secs,
             profile: track.profile,
             past,
@@ -184,18 +202,51 @@ impl Sample {
         }
     }
 
-    /// Takes some periods away from what lies before an encoder, as if the entity had been off or unknown: the few
+    /// Takes some periods away from the first bins, those before an encoder, as if the entity had been off or unknown: the few
     /// entities of a trace must not be told apart by it.
-    pub(crate) fn forget_periods(before: &mut [Vec<f32>], period: usize, rng: &mut StdRng) {
+    pub(crate) fn forget_periods(
+        history: &mut [Vec<f32>],
+        before: usize,
+        period: usize,
+        rng: &mut StdRng,
+    ) {
         let share = rng.random_range(0.0..0.9);
-        let periods = before.first().map_or(0, Vec::len).div_ceil(period.max(1));
-        for age in (0..periods)
+        let lost: Vec<usize> = (0..before.div_ceil(period.max(1)))
             .filter(|_| rng.random_bool(share))
-            .collect::<Vec<_>>()
-        {
-            for values in &mut *before {
-                let end = values.len() - age * period;
+            .collect();
+        for age in lost {
+            let end = before - age * period;
+            for values in &mut *history {
                 values[end.saturating_sub(period)..end].fill(f32::NAN);
+            }
+        }
+    }
+
+    /// Changes the level of the first bins, those before an encoder, up to some period, and each period's a little: a
+    /// trace has few days, and seldom the one on which a server is given other work.
+    pub(crate) fn shift_periods(
+        history: &mut [Vec<f32>],
+        before: usize,
+        period: usize,
+        rng: &mut StdRng,
+    ) {
+        let period = period.max(1);
+        let unshifted = rng.random_range(0..=before / period);
+        let size = rng.random_range(0.0..MOST_SHIFTED);
+        for values in history {
+            let before = &mut values[..before];
+            let spread = size * deviation(before);
+            let mut normal = || standard_normal(rng) as f32;
+            let (offset, factor) = (spread * normal(), (size * normal()).exp());
+            for (age, of_period) in before.rchunks_mut(period).enumerate() {
+                let own = 0.3 * spread * normal();
+                let (offset, factor) = match age < unshifted {
+                    true => (own, 1.0),
+                    false => (own + offset, factor),
+                };
+                for value in of_period {
+                    *value = factor * *value + offset;
+                }
             }
         }
     }
@@ -220,12 +271,51 @@ impl Sample {
     }
 }
 
+/// Standard deviation of the observed values; 0 without any.
+fn deviation(values: &[f32]) -> f32 {
+    let observed = || values.iter().filter(|value| is_observed(**value));
+    let count = observed().count().max(1) as f64;
+    let mean = observed().map(|value| f64::from(*value)).sum::<f64>() / count;
+    let squares = observed().map(|value| (f64::from(*value) - mean).powi(2));
+    (squares.sum::<f64>() / count).sqrt() as f32
+}
+
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng;
 
     use super::super::corpus::{MemoryCorpus, Source, Track};
     use super::*;
+
+    #[test]
+    fn periods_are_shifted_each_as_a_whole() {
+        let wave = |bin: i32| (bin % 10) as f32;
+        let mut rng = StdRng::seed_from_u64(5);
+        let (mut kept, mut changed) = (0, 0);
+        for _ in 0..50 {
+            let mut history = vec![(0..44).map(wave).collect::<Vec<f32>>(); 2];
+            history[0][15] = f32::NAN;
+            let plain = history.clone();
+            Sample::shift_periods(&mut history, 34, 10, &mut rng);
+            assert!(history[0][15].is_nan());
+            for (shifted, plain) in history.iter().zip(&plain) {
+                assert_eq!(shifted[34..], plain[34..]);
+                for period in [0..4, 4..14, 16..24, 24..34] {
+                    let step = shifted[period.start + 1] - shifted[period.start];
+                    let factor = step / (plain[period.start + 1] - plain[period.start]);
+                    let offset = shifted[period.start] - factor * plain[period.start];
+                    for bin in period {
+                        assert!((shifted[bin] - factor * plain[bin] - offset).abs() < 1e-4);
+                    }
+                    match (factor - 1.0).abs() < 1e-4 {
+                        true => kept += 1,
+                        false => changed += 1,
+                    }
+                }
+            }
+        }
+        assert!(kept > 50 && changed > 50, "{kept} {changed}");
+    }
 
     #[test]
     fn an_unknown_profile_is_what_serving_calls_it() {
@@ -250,7 +340,8 @@ mod tests {
             decoder: 12,
             asks: None,
         };
-        let mut sample = Sample::read(&corpus, window, shape, 60, |_| {}).expect("is in memory");
+        let mut sample =
+            Sample::read(&corpus, window, shape, 60, None, |_, _| {}).expect("is in memory");
         assert_eq!(
             (
                 sample.past[0].len(),
@@ -275,7 +366,7 @@ mod tests {
         let (mut kept, mut lost) = (0, 0);
         for _ in 0..50 {
             let mut before = vec![vec![1.0; 44]; 2];
-            Sample::forget_periods(&mut before, 10, &mut rng);
+            Sample::forget_periods(&mut before, 44, 10, &mut rng);
             assert_eq!(before[0].len(), 44);
             for period in [0..4, 4..14, 14..24, 24..34, 34..44] {
                 let missing = |values: &Vec<f32>| {

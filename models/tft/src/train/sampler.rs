@@ -8,14 +8,16 @@
 //! epoch), the windows of a chunk from that and the chunk, the draws of a batch from (seed, step). A [`Position`] is
 //! therefore all that a checkpoint needs to go on with the very same windows.
 
+use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{Chunking, Origin};
 use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
+use super::mix::Mix;
 use super::sample::{Sample, Shape};
+use super::seeds::seeded;
 use super::{Roughening, TrainError, TrainOptions};
 
 /// Most chunks of a source that are open at a time.
@@ -248,14 +250,26 @@ impl<'c> Sampler<'c> {
             };
             let end = self.corpus.spans(index)[window.track].learned;
             let period = self.shape.period();
-            let forgets = rng.random_bool(self.roughening.forget_periods);
-            let forget = |before: &mut [Vec<f32>]| {
-                if forgets {
-                    Sample::forget_periods(before, period, rng);
+            let mix = match rng.random_bool(self.roughening.mix) {
+                true => Mix::draw(self.corpus, window, self.shape, end, rng),
+                false => None,
+            };
+            let Roughening {
+                forget_periods,
+                shift_periods,
+                ..
+            } = self.roughening;
+            let forget = |history: &mut [Vec<f32>], before| {
+                if rng.random_bool(forget_periods) {
+                    Sample::forget_periods(history, before, period, rng);
+                }
+                if rng.random_bool(shift_periods) {
+                    Sample::shift_periods(history, before, period, rng);
                 }
             };
-            let sample = Sample::read(self.corpus, window, self.shape, end, forget)?;
+            let sample = Sample::read(self.corpus, window, self.shape, end, mix, forget)?;
             if sample.starts_from_data() && sample.is_useful() {
+                let source = &mut self.sources[index];
                 source.useful_epoch = source.epoch;
                 return Ok(sample);
             }
@@ -327,23 +341,6 @@ impl<'c> Sampler<'c> {
 const BATCH: u64 = 1;
 const ORDER: u64 = 2;
 const CHUNK: u64 = 3;
-
-/// The random sequence of a place in the run.
-pub(crate) fn seeded(seed: u64, place: &[u64]) -> StdRng {
-    StdRng::seed_from_u64(
-        place
-            .iter()
-            .fold(seed, |mixed, part| mix(mixed ^ mix(*part))),
-    )
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea & Flood 2014): neighbouring numbers become unlike ones.
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 #[cfg(test)]
 mod tests {

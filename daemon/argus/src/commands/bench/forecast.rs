@@ -8,11 +8,10 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use argus_config::Config;
-use argus_forecast::{CONTEXT_STEPS, Input, LoadedModel, LoopConfig, ModelSlot, predict, usual};
+use argus_forecast::{CONTEXT_STEPS, Input, LoadedModel, LoopConfig, ModelSlot, known, predict};
 use argus_schema::{EntityName, Record, Schema};
+use argus_store::StoreConfig;
 use argus_store::window::{Window, WindowConfig};
-use argus_store::{Context, StoreConfig};
-use argus_tft::Usual;
 use clap::Args;
 use serde_json::json;
 
@@ -135,18 +134,17 @@ fn measure(model: &LoadedModel, windows: &[(EntityName, Window)]) -> anyhow::Res
         let (mut context_secs, mut model_secs) = (0.0, 0.0);
         for batch in windows.chunks(batch_entities) {
             let started = Instant::now();
-            let contexts: Vec<(&EntityName, Context, Option<Usual>)> = batch
-                .iter()
-                .filter_map(|(name, window)| {
-                    let read = |bin, steps| window.context(bin, steps);
-                    let newest = window.newest_bin()?;
-                    let usual = usual(&model.model, newest, read);
-                    Some((name, read(newest, CONTEXT_STEPS)?, usual))
-                })
+            let due: Vec<(&(EntityName, Window), i64)> = (batch.iter())
+                .filter_map(|entity| Some((entity, entity.1.newest_bin()?)))
                 .collect();
-            let inputs: Vec<Input<'_>> = contexts
-                .iter()
-                .map(|(name, context, usual)| Input::new(name, "web_api", context, usual.as_ref()))
+            let known = known(&model.model, &due, |(_, window), bin, steps| {
+                window.context(bin, steps)
+            });
+            let inputs: Vec<Input<'_>> = (known.iter())
+                .map(|known| {
+                    let (name, _) = known.entity;
+                    Input::new(name, "web_api", &known.context, known.usual.as_ref())
+                })
                 .collect();
             context_secs += started.elapsed().as_secs_f64();
             let started = Instant::now();

@@ -19,22 +19,22 @@ mod x86;
 use std::sync::OnceLock;
 
 pub(super) use self::math::{elu, exp, sigmoid, tanh};
-pub(super) use self::portable::Portable;
+pub(crate) use self::portable::Portable;
 pub(super) use self::slices::{
     add, add_bias, column_sums, elu_backward, elu_slope, elus, get, glu, glu_backward, layer_norm,
     layer_norm_backward, put,
 };
 #[cfg(target_arch = "x86_64")]
-pub(super) use self::x86::{Avx2, Avx512};
+pub(crate) use self::x86::{Avx2, Avx512};
 
 /// Floats in a vector.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// A vector in memory.
-pub(super) type Lanes = [f32; LANES];
+pub(crate) type Lanes = [f32; LANES];
 
 /// Operations on sixteen floats. A value of an implementing type proves that the processor has the instructions.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// Sixteen floats.
     type V: Copy;
     /// Whether there are 32 registers of sixteen floats, rather than eight or so.
@@ -81,7 +81,7 @@ pub(super) trait Simd: Copy {
 
 /// The instruction sets that code is compiled for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Level {
+pub(crate) enum Level {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -92,7 +92,7 @@ pub(super) enum Level {
 impl Level {
     /// The best of this processor.
     #[inline]
-    pub(super) fn get() -> Self {
+    pub(crate) fn get() -> Self {
         #[cfg(test)]
         if let Some(level) = tests::FORCED.get() {
             return level;
@@ -152,4 +152,4 @@ macro_rules! dispatched {
         }
     )*};
 }
-pub(super) use dispatched;
+pub(crate) use dispatched;

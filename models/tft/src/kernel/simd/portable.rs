@@ -4,7 +4,7 @@ use super::{LANES, Lanes, Simd};
 
 /// Needs no particular instructions.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernel) struct Portable;
+pub(crate) struct Portable;
 
 /// Whether a fused multiplication is an instruction here; as a library call it would be far too slow.
 const FUSED: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));

@@ -12,11 +12,11 @@ use super::{LANES, Lanes, Simd};
 
 /// Proves that the processor has AVX-512 (F, VL, BW, DQ), AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernel) struct Avx512(());
+pub(crate) struct Avx512(());
 
 /// Proves that the processor has AVX2 and FMA.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::kernel) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx512 {
     /// The proof, if it is true.
