@@ -165,9 +165,11 @@ impl ServerBins {
         (first..=origin, observed)
     }
 
-    /// So many bins up to the origin, or as many as there are.
+    /// At most so many bins up to the origin, from the first one with data, as the daemon's store gives them.
     pub fn history(&self, origin: usize, steps: usize) -> Vec<&[f32]> {
-        let start = (origin + 1).saturating_sub(steps);
+        let oldest = (origin + 1).saturating_sub(steps);
+        let first = (oldest..=origin).find(|position| self.has_data(*position));
+        let start = first.unwrap_or(origin);
         self.values.iter().map(|v| &v[start..=origin]).collect()
     }
 

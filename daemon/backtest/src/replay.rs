@@ -185,9 +185,7 @@ impl Replay {
             Vec::new()
         } else {
             let edit = |(server, stroke): &(&ServerBins, Stroke)| {
-                let (span, _) = server.context(stroke.origin);
-                let values = server.values.iter();
-                let mut values: Vec<Vec<f32>> = values.map(|v| v[span.clone()].to_vec()).collect();
+                let mut values = Self::context(server, stroke.origin);
                 self.edits.apply(&mut values);
                 values
             };
@@ -200,7 +198,7 @@ impl Replay {
                 return config.usual(&history);
             };
             let joined = history.into_iter().zip(edited).map(|(values, newest)| {
-                let before = &values[..values.len() - newest.len()];
+                let before = &values[..values.len().saturating_sub(newest.len())];
                 [before, newest].concat()
             });
             let joined: Vec<Vec<f32>> = joined.collect();
@@ -230,6 +228,26 @@ impl Replay {
         run(&inputs)
     }
 
+    /// The metrics of which the edits leave nothing.
+    fn hidden(&self, server: &ServerBins, origin: usize) -> Vec<bool> {
+        if self.edits.is_empty() {
+            return Vec::new();
+        }
+        let own = Self::context(server, origin);
+        let mut left = own.clone();
+        self.edits.apply(&mut left);
+        let has = |values: &[f32]| values.iter().any(|value| !value.is_nan());
+        let each = own.iter().zip(&left);
+        each.map(|(own, left)| has(own) && !has(left)).collect()
+    }
+
+    /// What a model sees of a server, before edits.
+    fn context(server: &ServerBins, origin: usize) -> Vec<Vec<f32>> {
+        let (span, _) = server.context(origin);
+        let values = server.values.iter();
+        values.map(|v| v[span.clone()].to_vec()).collect()
+    }
+
     fn risk(&self, answer: &Answer<'_>) -> Option<Risk> {
         let server = answer.server;
         let mut current = server.current(answer.stroke.origin);
@@ -238,12 +256,7 @@ impl Replay {
             let seen = answer.forecast.metrics.iter().zip(&mut current);
             seen.for_each(|(seen, now)| *now = seen.as_ref().map_or(f32::NAN, |m| m.current));
         }
-        let (own, _) = server.context(answer.stroke.origin);
-        let has = |values: &[f32]| values[own.clone()].iter().any(|value| !value.is_nan());
-        let seen = answer.forecast.metrics.iter().zip(&server.values);
-        let hidden: Vec<bool> = seen
-            .map(|(seen, values)| seen.is_none() && has(values))
-            .collect();
+        let hidden = self.hidden(server, answer.stroke.origin);
         let subject = argus_risk::Subject {
             schema: &self.schema,
             rules: &self.thresholds,

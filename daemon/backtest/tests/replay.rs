@@ -22,9 +22,10 @@ const STEP_MS: i64 = 300_000;
 const DAY: usize = 288;
 
 /// A small untrained model: its numbers mean nothing, its path through the code is the real one.
-fn model(dir: &Path) -> Arc<argus_forecast::LoadedModel> {
+fn model(dir: &Path, encoder_steps: u32) -> Arc<argus_forecast::LoadedModel> {
     let schema = schema_ref(&Schema::server());
     let options = ModelOptions {
+        encoder_steps,
         hidden_size: 8,
         attention_heads: 2,
         continuous_size: 4,
@@ -45,7 +46,7 @@ fn model(dir: &Path) -> Arc<argus_forecast::LoadedModel> {
 fn replay(dir: &Path) -> Replay {
     Replay {
         schema: Schema::server(),
-        model: model(dir),
+        model: model(dir, 288),
         step_secs: 300,
         profiles: ProfileRules::default(),
         told_profile: None,
@@ -423,5 +424,11 @@ fn edits_change_what_the_model_sees_and_what_is_now() {
     assert_ne!(after, before);
     assert!(!risk.unwrap().in_breach);
     replay.edits = Edits::new(&[edit(EditAction::Mask)], &Schema::server()).unwrap();
-    assert_eq!(at(&replay).0, None);
+    let (memory, risk) = at(&replay);
+    // CPU used is judged by its parts, for idle was never sent.
+    assert_eq!((memory, risk.unwrap().assessed), (None, 1 << 3));
+    // A model may see less of the past than an edit reaches over.
+    replay.edits = Edits::new(&[edit(EditAction::Scale(0.5))], &Schema::server()).unwrap();
+    replay.model = model(tempfile::tempdir().unwrap().path(), 24);
+    assert_eq!(at(&replay).0.unwrap().current, 49.5);
 }

@@ -11,19 +11,18 @@ pub struct Answerer<'a> {
     pub thresholds: &'a ThresholdRules,
     pub calibration: &'a Calibration,
     pub state: &'a EntityState,
-    /// The metrics that the window as it is has.
-    pub sent: &'a [bool],
 }
 
 /// One number per output, NaN where the model gives none: a metric that is not in the context, a risk of nothing that
 /// has a threshold. Risk is not rounded here.
 ///
 /// "Now" is what the API takes for it, the newest raw values, for the window as it is. An `edited` past has an edited
-/// present: there it is the newest value that the model saw, as in `argus forecast --edits`.
+/// present: there it is the newest value that the model saw, as in `argus forecast --edits`. `hidden` are the metrics of
+/// which the edits leave nothing.
 pub fn answer(
     answerer: &Answerer<'_>,
     forecast: &EntityForecast,
-    edited: bool,
+    (edited, hidden): (bool, &[bool]),
     outputs: &[Output],
 ) -> Vec<f32> {
     let Answerer { state, .. } = answerer;
@@ -40,8 +39,6 @@ pub fn answer(
     } else {
         state.current.to_vec()
     };
-    let seen = forecast.metrics.iter().zip(answerer.sent);
-    let hidden: Vec<bool> = seen.map(|(seen, sent)| *sent && seen.is_none()).collect();
     let subject = Subject {
         schema: answerer.schema,
         rules: answerer.thresholds,
@@ -50,7 +47,7 @@ pub fn answer(
         cores: state.cores,
         name: &state.name,
         current: &current,
-        hidden: &hidden,
+        hidden,
     };
     // Most calls ask for one number per variant; the risk is judged once for all that need it.
     let of_risk = |output: &Output| {

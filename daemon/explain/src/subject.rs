@@ -20,7 +20,7 @@ pub struct Subject {
     pub model: Arc<LoadedModel>,
     pub state: Arc<EntityState>,
     pub context: Context,
-    /// What came before it, which no variant changes.
+    /// The days before it, which no variant changes, and what is usual for the window as it is.
     pub past: Past,
     pub shape: WindowShape,
     /// `metrics × context_steps`, NaN where missing.
@@ -74,16 +74,11 @@ impl Subject {
     /// # Errors
     /// `model_failed`.
     pub fn evaluate(&self, variants: &[f32], outputs: &[Output]) -> Result<Vec<f32>, ServiceError> {
-        let own = self.series(&self.values).into_iter();
-        let sent: Vec<bool> = own
-            .map(|values| values.iter().any(|value| !value.is_nan()))
-            .collect();
         let answerer = Answerer {
             schema: &self.schema,
             thresholds: &self.thresholds,
             calibration: &self.model.calibration,
             state: &self.state,
-            sent: &sent,
         };
         let contexts: Vec<&[f32]> = variants.chunks_exact(self.values.len()).collect();
         let LoadedModel { model, id, .. } = self.model.as_ref();
@@ -98,7 +93,7 @@ impl Subject {
         let work: Vec<_> = contexts.into_iter().zip(&forecasts).collect();
         let judge = |(values, forecast): &(&[f32], &EntityForecast)| {
             let edited = !same(values, &self.values);
-            answer(&answerer, forecast, edited, outputs)
+            answer(&answerer, forecast, (edited, &self.hidden(values)), outputs)
         };
         // Judging takes a fifth of the model's time; like the model it uses two threads.
         let (first, second) = work.split_at(work.len() / 2);
@@ -121,6 +116,14 @@ impl Subject {
         let input = self.input(&self.values, self.past.own());
         interpret(Lane::Aside, &self.model.model, self.shape.step_secs, &input)
             .map_err(|error| failed(&error))
+    }
+
+    /// The metrics of which a variant leaves nothing.
+    fn hidden(&self, variant: &[f32]) -> Vec<bool> {
+        let has = |values: &[f32]| values.iter().any(|value| !value.is_nan());
+        let each = self.series(&self.values).into_iter();
+        let each = each.zip(self.series(variant));
+        each.map(|(own, left)| has(own) && !has(left)).collect()
     }
 
     fn series<'a>(&self, values: &'a [f32]) -> Vec<&'a [f32]> {

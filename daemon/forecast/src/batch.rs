@@ -43,7 +43,7 @@ pub struct Input<'a> {
     pub values: Vec<&'a [f32]>,
     /// Status category per bin, 0 where missing; as long.
     pub status: &'a [u8],
-    /// What the bins before these say; see [`Past`](crate::Past).
+    /// What these bins and those before say; see [`Past`](crate::Past).
     pub usual: Option<&'a Usual>,
 }
 

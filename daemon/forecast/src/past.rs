@@ -1,4 +1,4 @@
-//! What an entity's bins before a context say.
+//! What is usual for an entity.
 
 use std::{iter, thread};
 
@@ -7,8 +7,7 @@ use argus_tft::{Model, Usual};
 
 use crate::CONTEXT_STEPS;
 
-/// What is usual for an entity, for a model that asks for more than a context of [`CONTEXT_STEPS`], and the bins that
-/// say so.
+/// What is usual for an entity, for a model that asks for more than its context, and the bins that say so.
 #[derive(Debug, Clone, Default)]
 pub struct Past {
     history: Vec<Box<[f32]>>,
@@ -24,7 +23,7 @@ impl Past {
         read: impl FnOnce(i64, u32) -> Option<Context>,
     ) -> Self {
         let steps = u32::try_from(model.config().history_steps()).unwrap_or(0);
-        if steps <= CONTEXT_STEPS {
+        if steps as usize <= model.config().context_steps() {
             return Self::default();
         }
         let history = read(last_bin, steps).map_or_else(Vec::new, |read| read.values);

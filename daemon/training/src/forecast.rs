@@ -66,7 +66,7 @@ struct Surroundings {
     track: Track,
     /// The origin's place among them.
     bin: usize,
-    /// What the bins before them say.
+    /// What is usual there.
     usual: Option<Usual>,
 }
 
@@ -120,10 +120,16 @@ fn surroundings(
     let steps = config.history_steps();
     let usual = if steps > config.context_steps() {
         let (from, to) = (place(last + 1 - steps as i64), place(last + 1));
-        let mut history = spool.read(source, number, from..to)?.values;
+        let read = spool.read(source, number, from..to)?;
+        // From the first bin with data, as the daemon's store gives them.
+        let first = (0..read.len()).find(|bin| read.is_observed(*bin));
         // The origin may lie behind the server's last bin.
         let known = usize::try_from(last + 1 - track.first_bin).unwrap_or(0) - from;
-        (history.iter_mut()).for_each(|values| values.resize(known, f32::NAN));
+        let mut history = read.values;
+        for values in &mut history {
+            values.resize(known, f32::NAN);
+            values.drain(..first.unwrap_or(0));
+        }
         config.usual(&history.iter().map(Vec::as_slice).collect::<Vec<_>>())
     } else {
         None

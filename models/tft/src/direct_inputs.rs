@@ -54,8 +54,8 @@ pub(crate) const SIMPLE: [Simple; SIMPLE_FORECASTS] = {
         of(Some(7), None, None),
         of(Some(12), None, None),
         of(Some(9), None, None),
-        // As usual, and as far from it as the last one, three and twenty-four hours were; as lately and as the last three;
-        // as many times the usual as in the last three.
+        // As usual, and as far from it as the last one, three and twenty-four hours were; as lately, and as far from what is
+        // usual as the last three; as many times the usual as in the last three.
         of(Some(7), Some(2), Some(17)),
         of(Some(7), Some(3), Some(18)),
         of(Some(7), Some(5), Some(20)),

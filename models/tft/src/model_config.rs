@@ -15,7 +15,7 @@ use crate::widening::Widening;
 /// The newest format that this code reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Days that tell what is usual: as many as the daemon keeps of every entity in memory.
+/// Days that tell what is usual; the daemon keeps a little more of every entity in memory.
 const PAST_DAYS: u32 = 10;
 /// More would be read from disk for every forecast.
 const MOST_PAST_PERIODS: u32 = 60;
@@ -348,7 +348,8 @@ impl ModelConfig {
         Err(format!(
             "`direct` and `architecture.direct` must both be there, the latter with {STEP_INPUTS} step, {WINDOW_INPUTS} \
              window and {TIME_INPUTS} time inputs, `cycle_steps` and `period_steps` from 1 to the context's length, and \
-             at most {MOST_PAST_PERIODS} `past_periods`"
+             at most {MOST_PAST_PERIODS} `past_periods`; a model with other numbers of inputs is another version's: train \
+             it anew"
         ))
     }
 

@@ -179,16 +179,15 @@ impl Course {
         let lately = SPANS.map(|bins| {
             let more = bins.saturating_sub(ages.start);
             newest = (ages.by_ref().take(more)).fold(newest, |sums, age| {
-                sums.with(usual.at((period - age) % period))
+                sums.with(usual.at(if age == 0 { 0 } else { period - age }))
             });
             newest.mean()
         });
         let earlier = &history[..history.len().saturating_sub(period)];
         // Usual means at the newest places, oldest first.
-        let ages = (0..LATELY[1]).rev();
-        let usually: Vec<f32> = ages
-            .map(|age| means[(period - age % period) % period])
-            .collect();
+        let oldest = (1 + (period - 1) * LATELY[1]) % period;
+        let places = means.iter().cycle().skip(oldest);
+        let usually: Vec<f32> = places.take(LATELY[1]).copied().collect();
         let apart = |bins: usize, from: &[f32]| {
             let bins = bins.min(from.len()).min(history.len());
             distance(&history[history.len() - bins..], &from[from.len() - bins..])
@@ -240,7 +239,7 @@ impl Course {
         likes
     }
 
-    /// The mean size of a change over so many steps, between those that were measured.
+    /// The mean size of a change over so many steps, between those that were measured; NaN where one of them was not.
     pub(crate) fn drift_over(&self, steps: usize) -> f32 {
         let above = STRIDES.partition_point(|stride| *stride < steps);
         let above = above.clamp(1, STRIDES.len() - 1);

@@ -18,7 +18,7 @@ pub struct Window<'a> {
     pub status: &'a [u8],
     /// Profile id of the entity; an unknown one counts as missing.
     pub profile: &'a str,
-    /// What the days before say, for models that ask for them ([`ModelConfig::usual`]); `None` where nobody knows.
+    /// What up to ten days say, these bins among them, for models that ask for them ([`ModelConfig::usual`]); `None` where nobody knows.
     ///
     /// [`ModelConfig::usual`]: crate::ModelConfig::usual
     pub usual: Option<&'a Usual>,

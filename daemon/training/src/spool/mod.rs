@@ -42,7 +42,8 @@ use self::scatter::Scatter;
 use self::writer::SpoolWriter;
 use crate::TrainingError;
 
-/// Most bins without a row inside a track: a window that reaches across more would see nothing.
+/// Most bins without a row inside a track. A context that reaches across more would see nothing; what is usual is not read
+/// across either, which serving does.
 const LONGEST_GAP_BINS: i64 = 288;
 /// The bins.
 const BINS_FILE: &str = "bins";

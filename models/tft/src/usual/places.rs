@@ -53,15 +53,11 @@ impl Places {
 
     /// Sums over each place and its [`REACH`] neighbours on both sides; the first and the last place are neighbours.
     pub(super) fn around(&self) -> Self {
-        let places = self.count.len();
-        let ring = |at: usize| (at + places * REACH - REACH) % places;
-        let mut ring_of = Self::new(places + 2 * REACH);
-        for at in 0..places + 2 * REACH {
-            let sums = self.at(ring(at));
-            ring_of.sum[at] = sums.sum;
-            ring_of.square[at] = sums.square;
-            ring_of.count[at] = sums.count;
-        }
+        let ring_of = Self {
+            sum: ring(&self.sum),
+            square: ring(&self.square),
+            count: ring(&self.count),
+        };
         ring_of.sliding()
     }
 
@@ -86,6 +82,16 @@ impl Places {
             count: self.count[place],
         }
     }
+}
+
+/// The last [`REACH`], all, and the first [`REACH`]; what is shorter goes round more than once.
+fn ring<T: Copy>(of: &[T]) -> Vec<T> {
+    let Some(first) = of.len().checked_sub(REACH) else {
+        let before = (of.len() * REACH - REACH) % of.len();
+        let round = of.iter().cycle().skip(before);
+        return round.take(of.len() + 2 * REACH).copied().collect();
+    };
+    [&of[first..], of, &of[..REACH]].concat()
 }
 
 dispatched! {
