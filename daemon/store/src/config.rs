@@ -15,8 +15,7 @@ pub struct StoreConfig {
     pub step_secs: u32,
     /// How long after its end a bin still counts as open by the wall clock, in seconds.
     pub grace_secs: u32,
-    /// Bins that stay resident per entity, counted back from its newest one; ten days and an hour at first, so that ten
-    /// days up to a closed bin are whole while newer bins fill.
+    /// Bins that stay resident per entity, counted back from its newest one.
     pub window_steps: u32,
     /// Newest bins in which duplicates are recognised exactly and sums are kept in full precision.
     pub exact_bins: u32,
@@ -51,7 +50,7 @@ impl StoreConfig {
             dir: dir.into(),
             step_secs: 300,
             grace_secs: 30,
-            window_steps: 2_892,
+            window_steps: 2_880,
             exact_bins: 24,
             context_steps: 288,
             max_future_secs: 300,

@@ -15,7 +15,8 @@ use crate::widening::Widening;
 /// The newest format that this code reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Days that tell what is usual; the daemon keeps a little more of every entity in memory.
+/// Days that tell what is usual: as many as the daemon keeps of every entity in memory. While a bin is open the oldest
+/// closed one is gone there.
 const PAST_DAYS: u32 = 10;
 /// More would be read from disk for every forecast.
 const MOST_PAST_PERIODS: u32 = 60;
