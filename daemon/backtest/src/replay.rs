@@ -236,9 +236,10 @@ impl Replay {
         let own = Self::context(server, origin);
         let mut left = own.clone();
         self.edits.apply(&mut left);
-        let has = |values: &[f32]| values.iter().any(|value| !value.is_nan());
-        let each = own.iter().zip(&left);
-        each.map(|(own, left)| has(own) && !has(left)).collect()
+        argus_risk::hidden(
+            own.iter().map(Vec::as_slice),
+            left.iter().map(Vec::as_slice),
+        )
     }
 
     /// What a model sees of a server, before edits.

@@ -6,7 +6,7 @@ use argus_fleet::{EntityForecast, EntityState};
 use argus_forecast::{Input, Interpretation, Lane, LoadedModel, Past, interpret, predict_on};
 use argus_plugin_host::services::ServiceError;
 use argus_plugin_host::services::model::{MetricRange, Output, WindowShape};
-use argus_risk::ThresholdRules;
+use argus_risk::{ThresholdRules, hidden};
 use argus_schema::Schema;
 use argus_store::Context;
 use argus_tft::Usual;
@@ -93,7 +93,8 @@ impl Subject {
         let work: Vec<_> = contexts.into_iter().zip(&forecasts).collect();
         let judge = |(values, forecast): &(&[f32], &EntityForecast)| {
             let edited = !same(values, &self.values);
-            answer(&answerer, forecast, (edited, &self.hidden(values)), outputs)
+            let hidden = hidden(self.series(&self.values), self.series(values));
+            answer(&answerer, forecast, (edited, &hidden), outputs)
         };
         // Judging takes a fifth of the model's time; like the model it uses two threads.
         let (first, second) = work.split_at(work.len() / 2);
@@ -116,14 +117,6 @@ impl Subject {
         let input = self.input(&self.values, self.past.own());
         interpret(Lane::Aside, &self.model.model, self.shape.step_secs, &input)
             .map_err(|error| failed(&error))
-    }
-
-    /// The metrics of which a variant leaves nothing.
-    fn hidden(&self, variant: &[f32]) -> Vec<bool> {
-        let has = |values: &[f32]| values.iter().any(|value| !value.is_nan());
-        let each = self.series(&self.values).into_iter();
-        let each = each.zip(self.series(variant));
-        each.map(|(own, left)| has(own) && !has(left)).collect()
     }
 
     fn series<'a>(&self, values: &'a [f32]) -> Vec<&'a [f32]> {

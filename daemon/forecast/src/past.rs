@@ -74,7 +74,7 @@ fn usual<'a>(model: &Model, history: impl Iterator<Item = &'a [f32]>) -> Option<
 /// Entities for which a thread of its own is worth starting.
 const ENTITIES_A_THREAD: usize = 16;
 
-/// What an entity is forecast from: its newest [`CONTEXT_STEPS`] bins, and what those before say.
+/// What an entity is forecast from: its newest [`CONTEXT_STEPS`] bins, and what is usual for it.
 #[derive(Debug, Clone)]
 pub struct Known<E> {
     /// Whose.

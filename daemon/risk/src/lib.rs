@@ -61,6 +61,16 @@ pub struct Subject<'a> {
     pub hidden: &'a [bool],
 }
 
+/// [`Subject::hidden`] of an input that `left` is left of, one series for each metric: what it observed and `left` did not.
+pub fn hidden<'a>(
+    own: impl IntoIterator<Item = &'a [f32]>,
+    left: impl IntoIterator<Item = &'a [f32]>,
+) -> Vec<bool> {
+    let has = |values: &[f32]| values.iter().any(|value| !value.is_nan());
+    let each = own.into_iter().zip(left);
+    each.map(|(own, left)| has(own) && !has(left)).collect()
+}
+
 impl Subject<'_> {
     /// Its risk by a forecast. One without any usable metric gives risk 0 with [`Risk::assessed`] 0.
     ///
