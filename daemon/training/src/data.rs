@@ -13,8 +13,6 @@ use crate::spool::{SourceIndex, Spool};
 pub(crate) const SYNTHETIC: &str = "synthetic";
 /// Part of the span that is scored where no validation start is given.
 const SCORED_SHARE: f64 = 0.15;
-/// Part of the rows before the validation start that is held out to watch the run.
-const WATCHED_SHARE: f64 = 0.08;
 /// Windows per source that the run is watched on.
 const WATCHED_WINDOWS: usize = 128;
 /// Hours between two scored origins of a server; odd, so that all hours of the day come up.
@@ -75,6 +73,7 @@ pub(crate) fn cut_trace(
     index: &SourceIndex,
     schema: &Schema,
     steps: Steps,
+    watched_share: f64,
 ) -> Result<Cut, TrainingError> {
     let (first, end) = (index.first_ms, index.last_ms + 1);
     let scored_from = input
@@ -94,7 +93,7 @@ pub(crate) fn cut_trace(
             .collect(),
         None => origins(index, scored_from, end, steps),
     };
-    let cut = cut(index, input.share, scored_from, schema);
+    let cut = cut(index, input.share, scored_from, schema, watched_share);
     Ok(Cut {
         scored: Some(origins),
         facts: SourceFacts {
@@ -106,8 +105,13 @@ pub(crate) fn cut_trace(
 }
 
 /// Cuts a synthetic fleet.
-pub(crate) fn cut_fleet(input: &SyntheticInput, index: &SourceIndex, schema: &Schema) -> Cut {
-    let cut = cut(index, input.share, index.last_ms + 1, schema);
+pub(crate) fn cut_fleet(
+    input: &SyntheticInput,
+    index: &SourceIndex,
+    schema: &Schema,
+    watched_share: f64,
+) -> Cut {
+    let cut = cut(index, input.share, index.last_ms + 1, schema, watched_share);
     Cut {
         facts: SourceFacts {
             seed: Some(input.fleet.seed),
@@ -117,9 +121,9 @@ pub(crate) fn cut_fleet(input: &SyntheticInput, index: &SourceIndex, schema: &Sc
     }
 }
 
-fn cut(index: &SourceIndex, share: f64, end: i64, schema: &Schema) -> Cut {
+fn cut(index: &SourceIndex, share: f64, end: i64, schema: &Schema, watched_share: f64) -> Cut {
     // The newest part of what lies before `end` is held out to watch the run.
-    let learned_until_ms = end - part(end - index.first_ms, WATCHED_SHARE);
+    let learned_until_ms = end - part(end - index.first_ms, watched_share);
     let observed = schema.metrics.iter().zip(&index.observed);
     Cut {
         source: Source {

@@ -40,6 +40,9 @@ pub struct TrainRequest {
     pub from: Option<PathBuf>,
     /// Pace, seeds and memory.
     pub train: TrainOptions,
+    /// Newest part of what lies before the validation start, and of a synthetic fleet, that is not learned from but
+    /// watched, to end the run early and to keep its best weights; 0 learns from all of it and keeps the last weights.
+    pub watched_share: f64,
     /// Where the network runs.
     pub device: Device,
     /// Where the model directory appears, as `<name>_YYYYMMDD_HHMMSS`.
@@ -273,10 +276,16 @@ fn cuts(
 ) -> Result<Vec<Cut>, TrainingError> {
     let mut cuts = Vec::new();
     for (input, index) in request.traces.iter().zip(spool.sources()) {
-        cuts.push(cut_trace(input, index, schema, steps)?);
+        cuts.push(cut_trace(
+            input,
+            index,
+            schema,
+            steps,
+            request.watched_share,
+        )?);
     }
     if let (Some(input), Some(index)) = (&request.synthetic, spool.sources().last()) {
-        cuts.push(cut_fleet(input, index, schema));
+        cuts.push(cut_fleet(input, index, schema, request.watched_share));
     }
     Ok(cuts)
 }

@@ -72,6 +72,7 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
             validate_every: 2,
             ..TrainOptions::default()
         },
+        watched_share: 0.08,
         profiles: ProfileRules::default(),
         from: None,
         device: Device::Cpu,

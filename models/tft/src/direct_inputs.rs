@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::calendar::DAY_INPUTS;
 use crate::normalise::Scale;
-use crate::usual::Course;
+use crate::usual::{Course, WAYS};
 use crate::window::is_observed;
 
 /// Inputs of one target at one decoder step.
-pub const STEP_INPUTS: usize = 16;
+pub const STEP_INPUTS: usize = 22;
 /// Inputs of one target in one window.
-pub const WINDOW_INPUTS: usize = 31;
+pub const WINDOW_INPUTS: usize = 34;
 /// Inputs that all targets share at one decoder step.
 pub const TIME_INPUTS: usize = DAY_INPUTS + 2;
 
@@ -48,21 +48,25 @@ pub(crate) const SIMPLE: [Simple; SIMPLE_FORECASTS] = {
         // A day ago, alone and around.
         of(Some(0), None, None),
         of(Some(1), None, None),
-        of(Some(2), None, None),
-        of(Some(3), None, None),
+        // As on the days that were most like the newest one, as they were, and on today's level.
+        of(Some(16), None, None),
+        of(Some(17), None, None),
+        of(Some(18), None, None),
         // As usual, as lately, as a week ago.
         of(Some(7), None, None),
         of(Some(12), None, None),
         of(Some(9), None, None),
-        // As usual, and as far from it as the last one, three and twenty-four hours were; as lately, and as far from what is
-        // usual as the last three; as many times the usual as in the last three.
+        // As usual, and as far from it as the last one and three hours were; as lately, and as far from what is usual as
+        // the last three; as many times the usual as in the last three.
         of(Some(7), Some(2), Some(17)),
         of(Some(7), Some(3), Some(18)),
-        of(Some(7), Some(5), Some(20)),
         of(Some(12), Some(3), Some(18)),
         of(Some(15), None, None),
     ]
 };
+
+/// Least size that is told from none.
+const LEAST_SIZE: f32 = 0.01;
 
 /// Where inputs are cut off.
 const CLIP: f32 = 10.0;
@@ -203,6 +207,9 @@ impl History {
         let [usual, usual_day] = course.map_or([0.0; 2], |course| {
             course.unlike_usual.map(|size| size_in(scale, size))
         });
+        let nearest = course.map_or([0.0; WAYS], |course| {
+            course.nearest.map(|size| magnitude_in(scale, size))
+        });
         let len = self.values.len() as i64;
         let recent = |bins: i64| self.mean(len - bins, len).unwrap_or(0.0);
         let newest = self.values.iter().rev().find(|value| !value.is_nan());
@@ -239,6 +246,9 @@ impl History {
             before_day,
             usual,
             usual_day,
+            nearest[0],
+            nearest[1],
+            nearest[2],
         ];
         clip(out);
     }
@@ -276,8 +286,9 @@ impl History {
             self.profile[ahead % self.profile.len()]
         };
         let past = course.and_then(|course| course.ahead.get(ahead));
-        let past = past.map_or([0.0; 8], |step| {
+        let past = past.map_or([0.0; 14], |step| {
             let at = |value: f32| known(scale.normalise(value));
+            let [as_was, added, multiplied] = step.alike;
             let week = f32::from(u8::from(!step.week_ago.is_nan()));
             [
                 at(step.mean),
@@ -288,6 +299,12 @@ impl History {
                 at(step.recent),
                 size_in(scale, step.change),
                 at(times * step.mean),
+                at(as_was.mean),
+                at(added.mean),
+                at(multiplied.mean),
+                magnitude_in(scale, as_was.spread),
+                magnitude_in(scale, added.spread),
+                magnitude_in(scale, multiplied.spread),
             ]
         });
         let drift = course.map_or(0.0, |course| size_in(scale, course.drift_over(ahead + 1)));
@@ -308,6 +325,12 @@ impl History {
             past[6],
             drift,
             past[7],
+            past[8],
+            past[9],
+            past[10],
+            past[11],
+            past[12],
+            past[13],
         ];
         clip(out);
     }
@@ -356,6 +379,14 @@ fn quantiles(values: &mut [f32]) -> [f32; 5] {
 fn size_in(scale: &Scale, size: f32) -> f32 {
     let center = scale.restore(0.0);
     known(scale.normalise(center + size) - scale.normalise(center))
+}
+
+/// The logarithm of the same, of which it takes to tell small ones apart; 0 where unknown.
+fn magnitude_in(scale: &Scale, size: f32) -> f32 {
+    if size.is_nan() {
+        return 0.0;
+    }
+    (size_in(scale, size) + LEAST_SIZE).ln()
 }
 
 /// 0 for what is unknown.

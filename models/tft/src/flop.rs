@@ -37,8 +37,8 @@ impl Architecture {
         let inputs = wide(direct.step_inputs + direct.time_inputs + self.hidden_size);
         let layers = 2 * wide(direct.blocks) * size;
         let targets = self.targets.len() as u64;
-        let blended = targets * SIMPLE_FORECASTS as u64;
-        let outputs = blended + wide(self.total_outputs());
+        let weighed = targets * (SIMPLE_FORECASTS as u64 + 1);
+        let outputs = weighed + wide(self.total_outputs());
         let windows = targets * size * wide(direct.window_inputs);
         windows + ahead * size * (targets * (inputs + layers) + outputs)
     }

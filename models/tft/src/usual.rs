@@ -4,6 +4,7 @@
 //! a site's visitors) is seen in it once, with that day's accidents; the days before say what of it to expect again.
 //! They also say how far to trust it: how much this entity changes from one day to the next, and how much within hours.
 
+mod alike;
 mod places;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use rand::rngs::StdRng;
 
 use crate::direct_inputs::DirectConfig;
 use crate::weights::standard_normal;
+pub(crate) use alike::{Like, WAYS};
 use places::{Places, REACH, Sums, distance};
 
 /// Newest periods before the context that are told apart from the older ones.
@@ -43,6 +45,8 @@ pub(crate) struct Course {
     pub(crate) unlike_before: [f32; LATELY.len()],
     /// Over the same, to the usual mean at that place of the period.
     pub(crate) unlike_usual: [f32; LATELY.len()],
+    /// Mean difference between the newest period and the earlier one that is most like it, in each way of comparing.
+    pub(crate) nearest: [f32; WAYS],
     /// Tells it from others.
     fingerprint: u64,
 }
@@ -63,6 +67,8 @@ pub(crate) struct Step {
     pub(crate) week_ago: f32,
     /// Share of the bins that mean and spread could have been made of.
     pub(crate) known: f32,
+    /// What earlier periods like the newest one say, in each way of comparing.
+    pub(crate) alike: [Like; WAYS],
 }
 
 /// How windows of a model lie in their entity's past.
@@ -79,23 +85,22 @@ impl Usual {
     /// Reads `history`, one series for each metric: the bins up to the newest one, as many as are known, NaN where
     /// missing. Without any before the context there is nothing usual.
     pub(crate) fn read(past: Past, history: &[&[f32]]) -> Self {
-        Self(
-            history
-                .iter()
-                .map(|values| Course::read(past, values).map(Arc::new))
-                .collect(),
-        )
+        let weights = alike::Weights::new(past.rhythm.period_steps as usize);
+        let course = |values: &&[f32]| Course::read(past, &weights, values).map(Arc::new);
+        Self(history.iter().map(course).collect())
     }
 
     /// Makes its differences others: few entities must not be told apart by how wide theirs are.
     pub(crate) fn blur(&mut self, rng: &mut StdRng) {
         for course in self.0.iter_mut().flatten().map(Arc::make_mut) {
             let mut factor = || (0.3 * standard_normal(rng) as f32).exp();
-            let (spread, change, drift) = (factor(), factor(), factor());
+            let (spread, change, drift, unlike) = (factor(), factor(), factor(), factor());
             for step in &mut course.ahead {
                 step.spread *= spread;
                 step.change *= change;
+                step.alike.iter_mut().for_each(|like| like.spread *= unlike);
             }
+            course.nearest.iter_mut().for_each(|size| *size *= unlike);
             course.drift.iter_mut().for_each(|size| *size *= drift);
             let before = course.unlike_before.iter_mut();
             before.for_each(|size| *size *= change);
@@ -124,7 +129,7 @@ impl Usual {
 }
 
 impl Course {
-    fn read(past: Past, history: &[f32]) -> Option<Self> {
+    fn read(past: Past, weights: &alike::Weights, history: &[f32]) -> Option<Self> {
         let period = past.rhythm.period_steps as usize;
         let periods = past.rhythm.past_periods as usize;
         let most = (period * periods).max(past.context);
@@ -161,6 +166,7 @@ impl Course {
         let change = change.turned(period - 1).around();
 
         let likes = Self::likes(past, before);
+        let alike = alike::read(weights, past.horizon, history);
         let full = ((most - past.context) / period).max(1) * (2 * REACH + 1);
         let step = |ahead: usize| {
             let place = (ahead + 1) % period;
@@ -172,6 +178,7 @@ impl Course {
                 change: change.at(place).mean(),
                 week_ago: likes.at(ahead).mean(),
                 known: (sums.count as f32 / full as f32).min(1.0),
+                alike: std::array::from_fn(|way| alike[way].ahead[ahead]),
             }
         };
         let mut newest = Sums::default();
@@ -199,6 +206,7 @@ impl Course {
                 .map(|stride| distance(history, history.get(stride..).unwrap_or_default())),
             unlike_before: LATELY.map(|bins| apart(bins, earlier)),
             unlike_usual: LATELY.map(|bins| apart(bins, &usually)),
+            nearest: std::array::from_fn(|way| alike[way].nearest),
             fingerprint: 0,
         };
         let fingerprint = course.numbers();
@@ -211,12 +219,18 @@ impl Course {
     /// All numbers in one.
     fn numbers(&self) -> u64 {
         let steps = self.ahead.iter();
-        let steps = steps.map(|s| [s.mean, s.spread, s.recent, s.change, s.week_ago, s.known]);
-        let ahead = steps.fold([0; 6], |all: [u64; 6], step| {
+        let steps = steps.map(|s| {
+            let [a, b, c] = s.alike.map(|like| like.mean + like.spread);
+            [
+                s.mean, s.spread, s.recent, s.change, s.week_ago, s.known, a, b, c,
+            ]
+        });
+        let ahead = steps.fold([0; 9], |all: [u64; 9], step| {
             std::array::from_fn(|at| mixed(all[at], u64::from(step[at].to_bits())))
         });
         let unlike = self.unlike_before.iter().chain(&self.unlike_usual);
         let rest = self.lately.iter().chain(&self.drift).chain(unlike);
+        let rest = rest.chain(&self.nearest);
         let rest = rest.map(|number| u64::from(number.to_bits()));
         ahead.into_iter().chain(rest).fold(0, mixed)
     }
@@ -239,13 +253,18 @@ impl Course {
         likes
     }
 
-    /// The mean size of a change over so many steps, between those that were measured; NaN where one of them was not.
+    /// The mean size of a change over so many steps, between those that were measured, or as the one of them that was.
     pub(crate) fn drift_over(&self, steps: usize) -> f32 {
         let above = STRIDES.partition_point(|stride| *stride < steps);
         let above = above.clamp(1, STRIDES.len() - 1);
         let (low, high) = (STRIDES[above - 1] as f32, STRIDES[above] as f32);
         let share = ((steps as f32 - low) / (high - low)).clamp(0.0, 1.0);
-        self.drift[above - 1] + share * (self.drift[above] - self.drift[above - 1])
+        let (below, above) = (self.drift[above - 1], self.drift[above]);
+        match (below.is_nan(), above.is_nan()) {
+            (true, _) => above,
+            (_, true) => below,
+            _ => below + share * (above - below),
+        }
     }
 }
 

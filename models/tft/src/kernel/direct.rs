@@ -7,6 +7,7 @@ use super::direct_batch::{DirectBatch, TileRows};
 use super::linear::{Linear, LinearGradient, add_to};
 use super::resize;
 use super::simd::{add, elu_backward, elus, layer_norm, layer_norm_backward};
+use super::word::{gate, gate_backward};
 use crate::direct_inputs::{SIMPLE_FORECASTS, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
 use crate::network::direct::DirectSpec;
 use crate::weights::{BlockId, Layout};
@@ -28,6 +29,7 @@ struct Places {
     bias: Range<usize>,
     /// Norm, first and second layer of each block, weight before bias.
     blocks: Vec<[Range<usize>; 6]>,
+    /// Of the outputs and the gate.
     output: Range<usize>,
     blend: Range<usize>,
 }
@@ -61,9 +63,10 @@ pub(super) struct DirectTrace {
     d_of_windows: Vec<f32>,
     paths: Vec<PathTrace>,
     z: Vec<f32>,
-    out: Vec<f32>,
+    d_word: Vec<f32>,
     /// Of the simple forecasts, and the derivatives by them and by the logits of their weights.
     averages: Vec<f32>,
+    gates: Vec<f32>,
     d_logits: Vec<f32>,
     d: Vec<f32>,
     d_inner: Vec<f32>,
@@ -78,6 +81,8 @@ struct PathTrace {
     /// `[rows, SIMPLE_FORECASTS]`, and their weights.
     simple: Vec<f32>,
     weights: Vec<f32>,
+    /// The network's own word and the gate that it passes, `[rows, outputs + 1]`.
+    word: Vec<f32>,
 }
 
 #[derive(Debug, Default)]
@@ -137,7 +142,7 @@ impl Direct {
             blend: range(spec.blend),
         };
         let width = places.bias.len() / targets;
-        let outputs = places.output.len() / (targets * width);
+        let outputs = places.output.len() / (targets * width) - 1;
         let context = places.inputs[3].len() / (targets * width);
         let path = |_| Path {
             step: Linear::new(STEP_INPUTS, width),
@@ -154,7 +159,7 @@ impl Direct {
                     second: Linear::new(width, width),
                 })
                 .collect(),
-            output: Linear::new(width, outputs),
+            output: Linear::new(width, outputs + 1),
             blend: Linear::new(width, SIMPLE_FORECASTS),
         };
         Self {
@@ -218,7 +223,8 @@ impl Direct {
         }
     }
 
-    /// Adds to a tile's outputs `raw [rows, m · outputs]`, given the decoder's output `out [rows, h]`.
+    /// Makes the outputs `raw [rows, m · outputs]` of a tile's output layers those of the network, given the decoder's
+    /// output `out [rows, h]`.
     pub(super) fn forward(
         &self,
         batch: &DirectBatch,
@@ -231,7 +237,6 @@ impl Direct {
         let time = &batch.time[rows.start * TIME_INPUTS..rows.end * TIME_INPUTS];
         let row = self.targets.len() * self.outputs;
         resize(&mut trace.z, rows.len() * s);
-        resize(&mut trace.out, rows.len() * self.outputs);
         resize(&mut trace.averages, rows.len());
         let of_windows = trace.of_windows.chunks_exact(tile.windows * s);
         let paths = self.targets.iter().zip(&mut trace.paths).zip(of_windows);
@@ -265,32 +270,31 @@ impl Direct {
             own.last.clear();
             own.last.extend_from_slice(z);
             elus(&mut own.last);
-            trace.out.fill(0.0);
-            path.output.add(&own.last, &mut trace.out);
+            resize(&mut own.word, rows.len() * (self.outputs + 1));
+            path.output.forward(&own.last, &mut own.word);
             let (step, window) = tile.inputs(batch, target);
             resize(&mut own.simple, rows.len() * SIMPLE_FORECASTS);
             resize(&mut own.weights, rows.len() * SIMPLE_FORECASTS);
             simple_forecasts(step, window, &mut own.simple);
             path.blend.forward(&own.last, &mut own.weights);
             blend(&own.simple, &mut own.weights, &mut trace.averages);
-            let parts = trace.out.chunks_exact(self.outputs).zip(&trace.averages);
-            for (row, (part, average)) in raw.chunks_exact_mut(row).zip(parts) {
-                let first = target * self.outputs;
-                for (out, part) in row[first..first + self.outputs].iter_mut().zip(part) {
-                    *out += part + average;
-                }
-            }
+            let first = target * self.outputs;
+            let outputs = raw
+                .chunks_exact_mut(row)
+                .map(|row| &mut row[first..first + self.outputs]);
+            gate(&mut own.word, &trace.averages, &mut trace.gates, outputs);
         }
     }
 
-    /// The derivatives of the [`Self::forward`] that `trace` is from; that by `out` is added to `d_out`.
+    /// The derivatives of the [`Self::forward`] that `trace` is from; that by `out` is added to `d_out`, and `d_raw`
+    /// becomes that by the output layers.
     pub(super) fn backward(
         &self,
         batch: &DirectBatch,
         tile: &TileRows,
         (out, d_out): (&[f32], &mut [f32]),
         trace: &mut DirectTrace,
-        d_raw: &[f32],
+        d_raw: &mut [f32],
         gradient: &mut DirectGradient,
     ) {
         let (rows, s) = (tile.rows(), self.width);
@@ -303,7 +307,7 @@ impl Direct {
             d,
             d_inner,
             d_normal,
-            out: d_part,
+            d_word,
             averages: d_averages,
             d_logits,
             ..
@@ -314,17 +318,20 @@ impl Direct {
         for (target, ((path, own), sums)) in paths.enumerate() {
             let learned = &mut gradient.targets[target];
             let first = target * self.outputs;
-            for (part, row) in d_part
-                .chunks_exact_mut(self.outputs)
-                .zip(d_raw.chunks_exact(row))
+            resize(d_word, own.word.len());
+            let words = own.word.chunks_exact(self.outputs + 1);
+            let derivatives = d_word
+                .chunks_exact_mut(self.outputs + 1)
+                .zip(&mut *d_averages);
+            for ((row, word), (d_word, d_average)) in
+                d_raw.chunks_exact_mut(row).zip(words).zip(derivatives)
             {
-                part.copy_from_slice(&row[first..first + self.outputs]);
+                let d_out = &mut row[first..first + self.outputs];
+                *d_average = d_out.iter().sum();
+                gate_backward(word, d_out, d_word);
             }
-            path.output.backward(false, d_part, d);
-            path.output.learn(&own.last, d_part, &mut learned.output);
-            for (d, part) in d_averages.iter_mut().zip(d_part.chunks_exact(self.outputs)) {
-                *d = part.iter().sum();
-            }
+            path.output.backward(false, d_word, d);
+            path.output.learn(&own.last, d_word, &mut learned.output);
             blend_backward(&own.simple, &own.weights, d_averages, d_logits);
             path.blend.backward(true, d_logits, d);
             path.blend.learn(&own.last, d_logits, &mut learned.blend);

@@ -28,6 +28,7 @@ mod selection;
 pub(crate) mod simd;
 #[cfg(test)]
 mod tests;
+mod word;
 mod workspace;
 
 use self::attention::Attention;

@@ -184,7 +184,7 @@ impl Kernel {
                     &tile_rows(batch, &tile),
                     (space.head.last(), d_last),
                     &mut space.direct,
-                    &space.d_raw,
+                    &mut space.d_raw,
                     learned,
                 );
             }

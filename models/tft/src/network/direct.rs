@@ -3,8 +3,9 @@
 //! Beyond pytorch-forecasting's network. All targets share one hidden vector of a step, which is too narrow to carry
 //! each one's value a day ago, its level and its spread exactly. So each target has a small residual network of its
 //! own over summaries of its own history ([`crate::direct_inputs`]), with the decoder's output as context; its result
-//! is added to the target's output layer. So is an average of simple forecasts, whose weights the network gives: what
-//! repeats to the percent is copied, which layers with norms and bent units are poor at. A model without [`crate::Architecture::direct`] has none of this.
+//! is added to the target's output layer. An average of simple forecasts, whose weights the network gives, is added to
+//! both: what repeats to the percent is copied, which layers with norms and bent units are poor at. So that nothing blurs
+//! such a copy, a gate (0 to 2, at first about 1) says how much of its own word the network adds. A model without [`crate::Architecture::direct`] has none of this.
 
 use tch::Tensor;
 
@@ -29,7 +30,7 @@ pub(crate) struct DirectSpec {
     /// `[m, s]`.
     pub(crate) bias: BlockId,
     pub(crate) blocks: Vec<BlockSpec>,
-    /// `[m, outputs, s]`.
+    /// `[m, outputs + 1, s]`; the last row is the gate's.
     pub(crate) output: BlockId,
     /// `[m, SIMPLE_FORECASTS, s]`.
     pub(crate) blend: BlockId,
@@ -85,7 +86,7 @@ impl DirectSpec {
                     ],
                 })
                 .collect(),
-            output: stack("output.weight", &[outputs, s], Init::torch_default(s)),
+            output: stack("output.weight", &[outputs + 1, s], Init::torch_default(s)),
             blend: stack(
                 "blend.weight",
                 &[SIMPLE_FORECASTS as i64, s],
@@ -139,8 +140,14 @@ struct Block {
 }
 
 impl Direct {
-    /// What is added to the outputs, `[n, d, m · outputs]`, from the decoder's output `out [n, d, h]`.
-    pub(crate) fn forward(&self, inputs: &DirectTensors, out: &Tensor) -> Torch<Tensor> {
+    /// The outputs `[n, d, m · outputs]`, given those of the output layers, `raw`, and the decoder's output
+    /// `out [n, d, h]` that they are from.
+    pub(crate) fn forward(
+        &self,
+        inputs: &DirectTensors,
+        out: &Tensor,
+        raw: &Tensor,
+    ) -> Torch<Tensor> {
         let (n, d, h) = out.size3()?;
         let m = self.step.size()[0];
         let s = self.step.size()[2];
@@ -182,8 +189,16 @@ impl Direct {
             .f_view([m, d, n, -1])?
             .f_mul(&simple)?
             .f_sum_dim_intlist([-1].as_slice(), true, None)?;
-        let raw = z.f_matmul(&self.output)?.f_view([m, d, n, -1])?;
-        raw.f_add(&average)?
+        let own = z.f_matmul(&self.output)?.f_view([m, d, n, -1])?;
+        let outputs = own.size()[3] - 1;
+        let gate = own
+            .f_narrow(3, outputs, 1)?
+            .f_sigmoid()?
+            .f_mul_scalar(2.0)?;
+        let raw = raw.f_reshape([n, d, m, outputs])?.f_permute([2, 1, 0, 3])?;
+        raw.f_add(&own.f_narrow(3, 0, outputs)?)?
+            .f_mul(&gate)?
+            .f_add(&average)?
             .f_permute([2, 1, 0, 3])?
             .f_reshape([n, d, -1])
     }

@@ -151,7 +151,7 @@ impl Bound {
                     "the architecture has direct paths; the inputs lack theirs".to_owned(),
                 )
             })?;
-            raw = raw.f_add(&direct.forward(inputs, &out)?)?;
+            raw = direct.forward(inputs, &out, &raw)?;
         }
 
         let split = |attention: Tensor| {

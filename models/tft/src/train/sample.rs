@@ -5,7 +5,7 @@ use std::ops::Range;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
+use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
 use super::mix::{Mix, read_mixed};
 use super::{Roughening, TrainError};
 use crate::model_config::ModelConfig;
@@ -79,8 +79,8 @@ impl<'a> Shape<'a> {
 
 impl Sample {
     /// Reads the window that ends with a bin of a track: at most the longest encoder, and at most the longest decoder
-    /// after it. Bins from `end` on are not read. Of what lies before the encoder, the first so many bins of
-    /// `[metric][bin]`, `forget` may take away.
+    /// after it. Bins from `end` on are not read. `change` may change what was read, up to the window's last bin, before
+    /// anything is made of it; the first so many bins lie before the encoder.
     ///
     /// # Errors
     /// When the corpus cannot be read.
@@ -90,7 +90,7 @@ impl Sample {
         shape: Shape<'_>,
         end: usize,
         mix: Option<Mix>,
-        forget: impl FnOnce(&mut [Vec<f32>], usize),
+        change: impl FnOnce(&mut Track, usize),
     ) -> Result<Self, TrainError> {
         let Range { start, end } = shape.bins(window, end);
         let from = shape.first_bin(window);
@@ -98,7 +98,7 @@ impl Sample {
         let future = (track.values.iter_mut())
             .map(|values| values.split_off(window.origin + 1 - start))
             .collect();
-        forget(&mut track.values, from - start);
+        change(&mut track, from - start);
         let usual = shape.asks.and_then(|config| {
             config.usual(&track.values.iter().map(Vec::as_slice).collect::<Vec<_>>())
         });
@@ -155,7 +155,7 @@ impl Sample {
             .any(|(past, future)| any(past) && any(future))
     }
 
-    /// Makes the window look like those of other hosts: shorter, with gaps, without some metrics, status or profile.
+    /// Makes the window look like those of other hosts: shorter, without some metrics, status or profile.
     pub(crate) fn roughen(
         &mut self,
         roughening: &Roughening,
@@ -183,9 +183,6 @@ impl Sample {
                 }
             }
         }
-        if rng.random_bool(roughening.gaps) {
-            self.add_gaps(rng);
-        }
         if rng.random_bool(roughening.drop_status) {
             self.status.fill(0);
         }
@@ -202,14 +199,28 @@ impl Sample {
         }
     }
 
-    /// Takes some periods away from the first bins, those before an encoder, as if the entity had been off or unknown: the few
-    /// entities of a trace must not be told apart by it.
-    pub(crate) fn forget_periods(
-        history: &mut [Vec<f32>],
+    /// Makes what was read, of which the first so many bins lie before the encoder, look like that of other hosts.
+    pub(crate) fn roughen_past(
+        track: &mut Track,
         before: usize,
         period: usize,
+        roughening: &Roughening,
         rng: &mut StdRng,
     ) {
+        if rng.random_bool(roughening.forget_periods) {
+            Self::forget_periods(&mut track.values, before, period, rng);
+        }
+        if rng.random_bool(roughening.shift_periods) {
+            Self::shift_periods(&mut track.values, before, period, rng);
+        }
+        if rng.random_bool(roughening.gaps) {
+            Self::add_gaps(track, before, rng);
+        }
+    }
+
+    /// Takes some periods away from the first bins, those before an encoder, as if the entity had been off or unknown: the few
+    /// entities of a trace must not be told apart by it.
+    fn forget_periods(history: &mut [Vec<f32>], before: usize, period: usize, rng: &mut StdRng) {
         let share = rng.random_range(0.0..0.9);
         let lost: Vec<usize> = (0..before.div_ceil(period.max(1)))
             .filter(|_| rng.random_bool(share))
@@ -224,12 +235,7 @@ impl Sample {
 
     /// Changes the level of the first bins, those before an encoder, up to some period, and each period's a little: a
     /// trace has few days, and seldom the one on which a server is given other work.
-    pub(crate) fn shift_periods(
-        history: &mut [Vec<f32>],
-        before: usize,
-        period: usize,
-        rng: &mut StdRng,
-    ) {
+    fn shift_periods(history: &mut [Vec<f32>], before: usize, period: usize, rng: &mut StdRng) {
         let period = period.max(1);
         let unshifted = rng.random_range(0..=before / period);
         let size = rng.random_range(0.0..MOST_SHIFTED);
@@ -251,9 +257,14 @@ impl Sample {
         }
     }
 
-    /// Takes single bins or one stretch away; the newest bin stays, as a forecast starts from one with data.
-    fn add_gaps(&mut self, rng: &mut StdRng) {
-        let last = self.status.len() - 1;
+    /// Takes single bins or one stretch of the encoder away, which begins after so many bins; the newest bin stays, as a
+    /// forecast starts from one with data.
+    fn add_gaps(track: &mut Track, before: usize, rng: &mut StdRng) {
+        let bins = track.values.first().map_or(0, Vec::len);
+        let last = bins.saturating_sub(before + 1);
+        if last == 0 {
+            return;
+        }
         let lost: Vec<usize> = if rng.random_bool(0.5) {
             let share = rng.random_range(0.02..0.4);
             (0..last).filter(|_| rng.random_bool(share)).collect()
@@ -263,10 +274,10 @@ impl Sample {
             (start..end).collect()
         };
         for bin in lost {
-            self.past
-                .iter_mut()
-                .for_each(|values| values[bin] = f32::NAN);
-            self.status[bin] = 0;
+            for values in &mut track.values {
+                values[before + bin] = f32::NAN;
+            }
+            track.status[before + bin] = 0;
         }
     }
 }
@@ -284,7 +295,7 @@ fn deviation(values: &[f32]) -> f32 {
 mod tests {
     use rand::SeedableRng;
 
-    use super::super::corpus::{MemoryCorpus, Source, Track};
+    use super::super::corpus::{MemoryCorpus, Source};
     use super::*;
 
     #[test]

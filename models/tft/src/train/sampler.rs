@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{Chunking, Origin};
-use super::corpus::{Corpus, LEAST_STEPS, WindowRef};
+use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
 use super::mix::Mix;
 use super::sample::{Sample, Shape};
 use super::seeds::seeded;
@@ -254,20 +254,10 @@ impl<'c> Sampler<'c> {
                 true => Mix::draw(self.corpus, window, self.shape, end, rng),
                 false => None,
             };
-            let Roughening {
-                forget_periods,
-                shift_periods,
-                ..
-            } = self.roughening;
-            let forget = |history: &mut [Vec<f32>], before| {
-                if rng.random_bool(forget_periods) {
-                    Sample::forget_periods(history, before, period, rng);
-                }
-                if rng.random_bool(shift_periods) {
-                    Sample::shift_periods(history, before, period, rng);
-                }
+            let change = |track: &mut Track, before| {
+                Sample::roughen_past(track, before, period, &self.roughening, rng);
             };
-            let sample = Sample::read(self.corpus, window, self.shape, end, mix, forget)?;
+            let sample = Sample::read(self.corpus, window, self.shape, end, mix, change)?;
             if sample.starts_from_data() && sample.is_useful() {
                 let source = &mut self.sources[index];
                 source.useful_epoch = source.epoch;

@@ -66,6 +66,10 @@ pub struct TrainArgs {
     /// How much of the averaged weights stays at each step.
     #[arg(long, default_value_t = 0.995)]
     pub average_keep: f64,
+    /// Newest part of what lies before the validation start that is not learned from but watched, to end the run early
+    /// and to keep its best weights; 0 learns from all of it, for `--max-steps` steps, and keeps the last weights.
+    #[arg(long, default_value_t = 0.08, value_parser = parse_watched_share)]
+    pub watched_share: f64,
     /// Part of each chunk's windows that an epoch takes.
     #[arg(long, default_value_t = 0.125)]
     pub epoch_share: f64,
@@ -161,5 +165,12 @@ fn parse_share(text: &str) -> Result<(String, f64), String> {
     match weight.parse::<f64>() {
         Ok(share) if share.is_finite() && share > 0.0 => Ok((name.to_owned(), share)),
         _ => Err(format!("`{weight}` is no positive number")),
+    }
+}
+
+fn parse_watched_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=0.5).contains(&share) => Ok(share),
+        _ => Err(format!("`{text}` is not between 0 and 0.5")),
     }
 }

@@ -122,6 +122,7 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
             unknown_profile: schema.profiles[unknown_profile].id.clone(),
             ..TrainOptions::default()
         },
+        watched_share: args.watched_share,
         device: device(args.device)?,
         work_dir: work_dir.unwrap_or_else(|| args.output.join(format!(".{}.training", args.name))),
         output: args.output.clone(),
