@@ -150,6 +150,22 @@ fn a_model_directory_tells_data_losses_and_scores() {
 }
 
 #[test]
+fn all_rows_before_the_validation_start_are_learned_from_if_none_is_watched() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    write_trace(&trace, |_| {});
+    let mut request = request(dir.path(), &trace);
+    request.watched_share = 0.0;
+    let outcome = run(&request).unwrap();
+    let report = &outcome.report;
+    assert_eq!((report.steps, report.best_validation_loss), (4, None));
+    assert!(outcome.scores["small"]["cpu_user_pct"].values > 50);
+    let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
+    let data = &model.training()["data"][0];
+    assert_eq!(data["learned_until"], data["validation_start"]);
+}
+
+#[test]
 fn what_hardly_learned_is_widened_until_it_covers() {
     let dir = tempfile::tempdir().unwrap();
     let trace = dir.path().join("small.parquet");
