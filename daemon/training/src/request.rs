@@ -41,7 +41,8 @@ pub struct TrainRequest {
     /// Pace, seeds and memory.
     pub train: TrainOptions,
     /// Newest part of what lies before the validation start, and of a synthetic fleet, that is not learned from but
-    /// watched, to end the run early and to keep its best weights; 0 learns from all of it and keeps the last weights.
+    /// watched, to end the run early and to keep its best weights; 0 learns from all of it and keeps the last steps'
+    /// average.
     pub watched_share: f64,
     /// Where the network runs.
     pub device: Device,

@@ -19,52 +19,6 @@ pub const WINDOW_INPUTS: usize = 34;
 /// Inputs that all targets share at one decoder step.
 pub const TIME_INPUTS: usize = DAY_INPUTS + 2;
 
-/// Forecasts of a step that a few inputs are already; see [`SIMPLE`].
-pub const SIMPLE_FORECASTS: usize = 16;
-
-/// A forecast that is a sum of inputs.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Simple {
-    /// Input of the step that it is, if it differs from step to step.
-    pub(crate) step: Option<usize>,
-    /// Input of the window that is added.
-    pub(crate) plus: Option<usize>,
-    /// Input of the window that is taken away.
-    pub(crate) minus: Option<usize>,
-}
-
-/// What a metric may simply go on doing: stay where it is, do as a day ago or as usual, or as usual on today's level.
-pub(crate) const SIMPLE: [Simple; SIMPLE_FORECASTS] = {
-    const fn of(step: Option<usize>, plus: Option<usize>, minus: Option<usize>) -> Simple {
-        Simple { step, plus, minus }
-    }
-    [
-        // The centre of the window, its newest level.
-        of(None, None, None),
-        // The newest value, and means of the newest hours and of all of the context.
-        of(None, Some(0), None),
-        of(None, Some(3), None),
-        of(None, Some(5), None),
-        // A day ago, alone and around.
-        of(Some(0), None, None),
-        of(Some(1), None, None),
-        // As on the days that were most like the newest one, as they were, and on today's level.
-        of(Some(16), None, None),
-        of(Some(17), None, None),
-        of(Some(18), None, None),
-        // As usual, as lately, as a week ago.
-        of(Some(7), None, None),
-        of(Some(12), None, None),
-        of(Some(9), None, None),
-        // As usual, and as far from it as the last one and three hours were; as lately, and as far from what is usual as
-        // the last three; as many times the usual as in the last three.
-        of(Some(7), Some(2), Some(17)),
-        of(Some(7), Some(3), Some(18)),
-        of(Some(12), Some(3), Some(18)),
-        of(Some(15), None, None),
-    ]
-};
-
 /// Least size that is told from none.
 const LEAST_SIZE: f32 = 0.01;
 
@@ -403,6 +357,7 @@ fn clip(values: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simple_forecasts::SIMPLE;
     use crate::usual::{Past, Usual};
 
     const CONFIG: DirectConfig = DirectConfig {
@@ -480,6 +435,33 @@ mod tests {
         assert_eq!(times(-4.0, 12.0).0, 1.0);
         assert_eq!(times(1.0, 1e9).0, 5.0);
         assert_eq!(read(&[1.0; 8]).times_usual(&SCALE, None), 1.0);
+    }
+
+    #[test]
+    fn what_followed_the_days_before_is_told_as_it_was_and_moved() {
+        let past = Past {
+            rhythm: CONFIG,
+            context: 8,
+            horizon: 2,
+        };
+        // Two days alike, and one half as high again.
+        let day = [10.0, 12.0, 14.0, 16.0, 10.0, 12.0, 14.0, 16.0];
+        let bins = [day, day, day.map(|bin| 1.5 * bin)].concat();
+        let usual = Usual::read(past, &[&bins]);
+        let (mut step, mut window) = ([0.0; STEP_INPUTS], [0.0; WINDOW_INPUTS]);
+        let history = read(&bins[16..]);
+        history.step_inputs(CONFIG, 1, &SCALE, (usual.course(0), 1.0), &mut step);
+        // What followed the first day is 12 at its second bin, with the neighbours; what followed the second is 18.
+        let expected = [15.0, 15.0 + 6.5, 1.5 * 15.0];
+        for (simple, expected) in SIMPLE[6..9].iter().zip(expected) {
+            let told = SCALE.restore(simple.step.map_or(f32::NAN, |input| step[input]));
+            assert!((told - expected).abs() < 0.01, "{told} {expected}");
+        }
+        history.window_inputs([0.0; 3], &SCALE, usual.course(0), &mut window);
+        let nearest = [31, 32, 33].map(|input| SCALE.scale * window[input].exp());
+        assert!((6.0..7.0).contains(&nearest[0]), "{nearest:?}");
+        assert!((0.5..2.0).contains(&nearest[1]), "{nearest:?}");
+        assert!(nearest[2] < 0.05, "{nearest:?}");
     }
 
     #[test]

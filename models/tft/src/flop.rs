@@ -5,7 +5,7 @@
 //! element-wise work is not counted at all.
 
 use crate::architecture::{Architecture, Variables};
-use crate::direct_inputs::SIMPLE_FORECASTS;
+use crate::simple_forecasts::SIMPLE_FORECASTS;
 
 impl Architecture {
     /// Floating-point operations of a forward pass for one window with the longest encoder.

@@ -36,6 +36,7 @@ mod peer_config;
 mod peer_import;
 mod schema_ref;
 mod sgemm;
+mod simple_forecasts;
 mod source;
 mod targets;
 pub mod train;

@@ -410,5 +410,15 @@ mod tests {
         for (steps, expected) in [(1, 1.0), (2, 2.0), (30, 30.0), (96, 96.0), (120, 96.0)] {
             assert_eq!(course.drift_over(steps), expected);
         }
+        // A sender of every fourth bin: nothing is known of one step, and all of four.
+        let sparse = history
+            .iter()
+            .map(|bin| if bin % 4.0 == 0.0 { *bin } else { f32::NAN });
+        let sparse: Vec<f32> = sparse.collect();
+        let usual = Usual::read(PAST, &[&sparse]);
+        let course = usual.course(0).expect("is known");
+        for (steps, expected) in [(1, 4.0), (2, 4.0), (4, 4.0), (8, 8.0)] {
+            assert_eq!(course.drift_over(steps), expected);
+        }
     }
 }

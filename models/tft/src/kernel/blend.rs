@@ -1,7 +1,8 @@
 //! Averages of simple forecasts, with weights of the network's: see [`crate::network::direct`].
 
 use super::simd::{LANES, Lanes, Simd, dispatched, exp};
-use crate::direct_inputs::{SIMPLE, SIMPLE_FORECASTS, STEP_INPUTS, Simple, WINDOW_INPUTS};
+use crate::direct_inputs::{STEP_INPUTS, WINDOW_INPUTS};
+use crate::simple_forecasts::{SIMPLE, SIMPLE_FORECASTS, Simple};
 
 const _: () = assert!(SIMPLE_FORECASTS == LANES, "a row is one vector");
 

@@ -8,8 +8,9 @@ use super::linear::{Linear, LinearGradient, add_to};
 use super::resize;
 use super::simd::{add, elu_backward, elus, layer_norm, layer_norm_backward};
 use super::word::{gate, gate_backward};
-use crate::direct_inputs::{SIMPLE_FORECASTS, STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
+use crate::direct_inputs::{STEP_INPUTS, TIME_INPUTS, WINDOW_INPUTS};
 use crate::network::direct::DirectSpec;
+use crate::simple_forecasts::SIMPLE_FORECASTS;
 use crate::weights::{BlockId, Layout};
 
 /// The direct paths of all targets.

@@ -11,8 +11,9 @@ use tch::Tensor;
 
 use super::{NORM_EPS, Torch};
 use crate::architecture::Architecture;
-use crate::direct_inputs::{SIMPLE, SIMPLE_FORECASTS, STEP_INPUTS, Simple, WINDOW_INPUTS};
+use crate::direct_inputs::{STEP_INPUTS, WINDOW_INPUTS};
 use crate::inputs::DirectTensors;
+use crate::simple_forecasts::{SIMPLE, SIMPLE_FORECASTS, Simple};
 use crate::weights::{BlockId, Init, Layout, Views};
 
 /// Where the parameters lie. Each block holds all targets' parameters, stacked along a leading axis of `m` targets;

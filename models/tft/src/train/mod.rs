@@ -89,7 +89,7 @@ pub struct Trained {
     pub config: ModelConfig,
     /// The fitted normaliser.
     pub state: NormaliserState,
-    /// The network, with the averaged weights of the best validation.
+    /// The network, with the averaged weights of the best validation; of the last step without any.
     pub network: Network,
     /// How the run went.
     pub report: TrainReport,

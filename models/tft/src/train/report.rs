@@ -19,6 +19,8 @@ pub struct Progress {
     pub windows: u64,
     /// Mean training loss since the last validation.
     pub loss: f64,
+    /// Whether a validation was due after it, with windows to validate on or without.
+    pub is_milestone: bool,
     /// The validation loss, if this step ended with one.
     pub validation_loss: Option<f64>,
     /// Learning rate of the step.

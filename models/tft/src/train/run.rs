@@ -231,7 +231,8 @@ impl<'a> Learner<'a> {
         self.report.epochs = position.epoch();
         self.report.wall_secs = elapsed.as_secs_f64();
         let is_last = done == options.max_steps || self.out_of_time;
-        let validation_loss = if is_last || done.is_multiple_of(options.validate_every) {
+        let is_milestone = is_last || done.is_multiple_of(options.validate_every);
+        let validation_loss = if is_milestone {
             self.validate(done)?
         } else {
             None
@@ -242,6 +243,7 @@ impl<'a> Learner<'a> {
             epoch: position.epoch(),
             windows: self.report.windows,
             loss: self.recent.mean_or(loss),
+            is_milestone,
             validation_loss,
             learning_rate: rate,
             elapsed,

@@ -20,6 +20,9 @@ const COMPARED: [(Moved, f32); WAYS] = [
 const LEVEL_BINS: usize = 12;
 /// Most that a level is multiplied by, or divided.
 const MOST_TIMES: f32 = 5.0;
+/// Part of what is known of the newest period, by weight, that an earlier one must know too: the first hour of a history
+/// would seem to be like anything that it is moved to the level of.
+const LEAST_SHARED: f32 = 0.5;
 /// Least difference that is told from none, as part of the mean difference of all periods.
 const LEAST_DIFFERENCE: f32 = 1e-3;
 
@@ -91,9 +94,17 @@ pub(super) fn read(weights: &Weights, horizon: usize, history: &[f32]) -> [Alike
         let moves: Vec<[f32; 2]> = (earlier.iter())
             .map(|earlier| moved.between(earlier.level, now))
             .collect();
+        let unknown = &weights[..period - newest.len()];
+        let known = &weights[unknown.len()..];
+        let [_, known] = weighted_distance(newest, newest, known, [1.0, 0.0]);
         let apart = earlier.iter().zip(&moves).map(|(earlier, moved)| {
             let first = period - earlier.bins.len();
-            weighted_distance(&newest[first..], earlier.bins, &weights[first..], *moved)
+            let [sum, weight] =
+                weighted_distance(&newest[first..], earlier.bins, &weights[first..], *moved);
+            if weight < LEAST_SHARED * known {
+                return f32::NAN;
+            }
+            sum / weight
         });
         let apart: Vec<f32> = apart.collect();
         let mut sums = Sums::new(horizon, if now.is_nan() { 0.0 } else { now });
@@ -323,6 +334,9 @@ mod tests {
         let (moved, half_life) = COMPARED[way];
         let level = |end: i64| plain_mean((end - period.min(12)..end).map(bin));
         let now = level(len);
+        let weight = |age: i64| (-(age as f64 - 1.0) / f64::from(half_life)).exp2();
+        let known = (1..=period.min(len)).filter(|age| !bin(len - age).is_nan());
+        let known: f64 = known.map(weight).sum();
         let mut days = Vec::new();
         for end in (1..)
             .map(|age| len - age * period)
@@ -337,12 +351,11 @@ mod tests {
             };
             let differences = (1..=period).filter_map(|age| {
                 let difference = (bin(len - age) - factor * bin(end - age) - summand).abs();
-                let weight = (-(age as f64 - 1.0) / f64::from(half_life)).exp2();
-                (!difference.is_nan()).then_some((difference * weight, weight))
+                (!difference.is_nan()).then_some((difference * weight(age), weight(age)))
             });
             let differences: Vec<(f64, f64)> = differences.collect();
             let weight: f64 = differences.iter().map(|(_, weight)| weight).sum();
-            if differences.len() >= 3 {
+            if weight > 0.0 && weight >= 0.5 * known {
                 let apart = differences.iter().map(|(size, _)| size).sum::<f64>() / weight;
                 let next = |ahead: i64| plain_mean((end + ahead - 1..=end + ahead + 1).map(bin));
                 let next = (0..horizon).map(|ahead| factor * next(ahead) + summand);
@@ -400,6 +413,15 @@ mod tests {
                 assert!(way.ahead.iter().all(unknown), "{history:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_first_hours_of_a_history_are_no_day_like_the_newest() {
+        // Three bins as the newest three are, and after them a day that is another.
+        let [rising, flat] = [RISING, FLAT].map(|day| (0..10).map(day).collect::<Vec<_>>());
+        let history = [&rising[7..], &flat, &rising].concat();
+        let [as_they_are, ..] = read(&Weights::new(10), 4, &history);
+        assert!(as_they_are.nearest > 2.0, "{}", as_they_are.nearest);
     }
 
     #[test]

@@ -7,8 +7,6 @@ use crate::window::{MAX_SIZE, is_observed};
 
 /// Neighbours on each side that a bin is averaged with.
 pub(super) const REACH: usize = 3;
-/// Fewest bins by which two periods are compared.
-const LEAST_SHARED: f32 = 3.0;
 
 /// Sums over the bins at each of some places. Columns, so that the loops over places become vector instructions.
 #[derive(Debug, Clone)]
@@ -102,7 +100,7 @@ dispatched! {
     fn slide(terms: &[f64], sums: &mut [f64]) = slide_body;
     fn slide_counts(terms: &[u32], sums: &mut [u32]) = slide_body;
     fn add_distances(a: &[f32], b: &[f32], sum_and_count: &mut [f32; 2]) = add_distances_body;
-    fn add_weighted(a: &[f32], b: &[f32], weights: &[f32], moved: [f32; 2], sums: &mut [f32; 3]) = add_weighted_body;
+    fn add_weighted(a: &[f32], b: &[f32], weights: &[f32], moved: [f32; 2], sums: &mut [f32; 2]) = add_weighted_body;
 }
 
 #[inline(always)]
@@ -163,16 +161,17 @@ fn add_distances_body<S: Simd>(simd: S, a: &[f32], b: &[f32], sum_and_count: &mu
     *sum_and_count = [simd.sum(sum) + of_rest, simd.sum(count) + in_rest];
 }
 
-/// The same of series of one length with a weight for each bin, the second of them times a factor and plus a summand;
-/// NaN where fewer than [`LEAST_SHARED`] of each can be compared.
-pub(super) fn weighted_distance(a: &[f32], b: &[f32], weights: &[f32], moved: [f32; 2]) -> f32 {
-    let mut sums = [0.0; 3];
+/// Of series of one length with a weight for each bin, the second of them times a factor and plus a summand: the weighted
+/// sum of the differences between what is observed of both, and the weight of that.
+pub(super) fn weighted_distance(
+    a: &[f32],
+    b: &[f32],
+    weights: &[f32],
+    moved: [f32; 2],
+) -> [f32; 2] {
+    let mut sums = [0.0; 2];
     add_weighted(a, b, weights, moved, &mut sums);
-    let [sum, weight, count] = sums;
-    if count < LEAST_SHARED {
-        return f32::NAN;
-    }
-    sum / weight
+    sums
 }
 
 #[inline(always)]
@@ -182,13 +181,13 @@ fn add_weighted_body<S: Simd>(
     b: &[f32],
     weights: &[f32],
     [factor, summand]: [f32; 2],
-    sums: &mut [f32; 3],
+    sums: &mut [f32; 2],
 ) {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let (weights, rest) = weights.as_chunks::<LANES>();
-    let (zero, one, most) = (simd.splat(0.0), simd.splat(1.0), simd.splat(MAX_SIZE));
+    let (zero, most) = (simd.splat(0.0), simd.splat(MAX_SIZE));
     let (times, plus) = (simd.splat(factor), simd.splat(summand));
-    let (mut sum, mut weight, mut count) = (zero, zero, zero);
+    let (mut sum, mut weight) = (zero, zero);
     for ((a, b), weights) in a.iter().zip(b).zip(weights) {
         let (moved, weights) = (simd.fma(simd.load(b), times, plus), simd.load(weights));
         let size = simd.abs(simd.sub(simd.load(a), moved));
@@ -196,15 +195,13 @@ fn add_weighted_body<S: Simd>(
         let weighted = simd.mul(size, weights);
         sum = simd.add(sum, simd.select_greater(most, size, weighted, zero));
         weight = simd.add(weight, simd.select_greater(most, size, weights, zero));
-        count = simd.add(count, simd.select_greater(most, size, one, zero));
     }
-    *sums = [simd.sum(sum), simd.sum(weight), simd.sum(count)];
+    *sums = [simd.sum(sum), simd.sum(weight)];
     for ((a, b), weight) in a_rest.iter().zip(b_rest).zip(rest) {
         let size = (a - (factor * b + summand)).abs();
         if size < MAX_SIZE {
             sums[0] += size * weight;
             sums[1] += weight;
-            sums[2] += 1.0;
         }
     }
 }

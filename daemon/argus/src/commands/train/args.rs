@@ -67,7 +67,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.995)]
     pub average_keep: f64,
     /// Newest part of what lies before the validation start that is not learned from but watched, to end the run early
-    /// and to keep its best weights; 0 learns from all of it, for `--max-steps` steps, and keeps the last weights.
+    /// and to keep its best weights; 0 learns from all of it, for `--max-steps` steps, and keeps the last steps' average.
     #[arg(long, default_value_t = 0.08, value_parser = parse_watched_share)]
     pub watched_share: f64,
     /// Part of each chunk's windows that an epoch takes.

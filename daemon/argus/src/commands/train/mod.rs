@@ -80,6 +80,11 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
 }
 
 fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
+    if args.incremental && args.watched_share == 0.0 {
+        bail!(
+            "--incremental keeps the old weights if they are better on what is watched; give a --watched-share above 0"
+        );
+    }
     let config = match &args.config {
         Some(file) => Config::load(file)?,
         None => Config::default(),

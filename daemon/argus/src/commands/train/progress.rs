@@ -52,10 +52,10 @@ impl Teller {
                     now.loss
                 ));
                 let facts = || facts(now);
-                if now.validation_loss.is_some() {
+                if now.is_milestone {
                     self.bar.suspend(|| output::note(facts()));
                 }
-                self.write(now.validation_loss.is_some(), facts);
+                self.write(now.is_milestone, facts);
             }
             Stage::Scoring { trace } => {
                 self.enter("scoring", 0, "");
@@ -137,6 +137,7 @@ mod tests {
             epoch: 1,
             windows: 128,
             loss: 0.5,
+            is_milestone: true,
             validation_loss: Some(0.25),
             learning_rate: 1e-3,
             elapsed: Duration::from_secs(8),
