@@ -9,13 +9,14 @@ use anyhow::Context;
 use argus_e2e::{Daemon, Setup, eventually, prepared};
 use serde_json::{Value, json};
 
-use crate::number;
+use crate::{number, turn};
 
 const STEP: u64 = 300;
 const TROUBLED: &str = "ppweb001";
 
 #[test]
 fn alerts_carry_their_top_three_drivers() -> anyhow::Result<()> {
+    let _turn = turn();
     let (port, delivered) = listen()?;
     let dir = prepared("ARGUS_PLUGINS_DIR")?;
     let daemon = Daemon::start(Setup {

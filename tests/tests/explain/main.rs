@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -27,8 +28,15 @@ const KEPT_ROWS: usize = 400;
 /// Fewer points between prediction and base leave nothing to explain.
 const LEAST_EXPLAINED: f64 = 5.0;
 
+/// One test at a time: a notification waits a second for its drivers, and on few cores another test takes that from it.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn explanations_hold_against_the_command_line() -> anyhow::Result<()> {
+    let _turn = turn();
     let traces =
         ["jumpstarter", "bitbrains", "smd"].map(|set| shared(&format!("data/{set}.parquet")));
     let Some(traces) = traces.into_iter().collect::<Option<Vec<_>>>() else {
@@ -144,6 +152,7 @@ fn attention_is_the_models(
 
 #[test]
 fn who_cannot_be_explained_is_told_why() -> anyhow::Result<()> {
+    let _turn = turn();
     let daemon = Daemon::start(Setup {
         config: explainers()?,
         ..Setup::default()
@@ -212,6 +221,7 @@ fn who_cannot_be_explained_is_told_why() -> anyhow::Result<()> {
 /// An explainer from the JavaScript template, unchanged, beside the shipped ones.
 #[test]
 fn an_explainer_in_javascript_runs_against_the_same_model() -> anyhow::Result<()> {
+    let _turn = turn();
     let there = Command::new("npm").arg("--version").output();
     if !there.is_ok_and(|output| output.status.success()) {
         let required = std::env::var_os("ARGUS_TEST_REQUIRE_TOOLCHAINS").is_some();
