@@ -145,7 +145,7 @@ fn weights(trained: &Trained) -> Vec<u8> {
 
 #[test]
 fn a_wave_is_learned_and_served_from_files() {
-    let mut steps = Vec::new();
+    let (mut steps, mut told) = (Vec::new(), Vec::new());
     // Another wave of luck with the first weights costs twice the steps.
     let options = TrainOptions {
         seed: 2,
@@ -153,11 +153,14 @@ fn a_wave_is_learned_and_served_from_files() {
     };
     let trained = train_with(&options, |progress| {
         steps.push(progress.step);
+        told.extend(progress.is_milestone.then_some(Some(progress.loss)));
         ControlFlow::Continue(())
     })
     .unwrap();
     assert_eq!(steps, (1..=160).collect::<Vec<_>>());
     let report = &trained.report;
+    let means: Vec<_> = report.milestones.iter().map(|m| m.loss).collect();
+    assert_eq!(told, means, "the mean since the milestone before");
     assert_eq!(
         (report.steps, report.windows, report.ending),
         (160, 2_560, Ending::Complete)

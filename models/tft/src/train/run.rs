@@ -231,6 +231,8 @@ impl<'a> Learner<'a> {
         self.report.epochs = position.epoch();
         self.report.wall_secs = elapsed.as_secs_f64();
         let is_last = done == options.max_steps || self.out_of_time;
+        // Before a validation, which begins a new mean.
+        let mean_loss = self.recent.mean();
         let is_milestone = is_last || done.is_multiple_of(options.validate_every);
         let validation_loss = if is_milestone {
             self.validate(done)?
@@ -242,7 +244,7 @@ impl<'a> Learner<'a> {
             steps: options.max_steps,
             epoch: position.epoch(),
             windows: self.report.windows,
-            loss: self.recent.mean_or(loss),
+            loss: mean_loss,
             is_milestone,
             validation_loss,
             learning_rate: rate,
@@ -362,16 +364,13 @@ impl Recent {
         self.count += 1;
     }
 
-    fn mean_or(&self, otherwise: f64) -> f64 {
-        if self.count == 0 {
-            otherwise
-        } else {
-            self.sum / self.count as f64
-        }
+    /// Of at least one.
+    fn mean(&self) -> f64 {
+        self.sum / self.count as f64
     }
 
     fn take(&mut self) -> Option<f64> {
         let taken = std::mem::take(self);
-        (taken.count > 0).then(|| taken.mean_or(0.0))
+        (taken.count > 0).then(|| taken.mean())
     }
 }
