@@ -31,7 +31,11 @@ fn schema() -> SchemaRef {
 }
 
 fn config() -> ModelConfig {
-    let options = ModelOptions {
+    ModelConfig::for_schema(&schema(), &sizes())
+}
+
+fn sizes() -> ModelOptions {
+    ModelOptions {
         hidden_size: 8,
         attention_heads: 2,
         continuous_size: 4,
@@ -41,8 +45,7 @@ fn config() -> ModelConfig {
         min_context_steps: 12,
         quantile_levels: vec![0.1, 0.5, 0.9],
         ..ModelOptions::default()
-    };
-    ModelConfig::for_schema(&schema(), &options)
+    }
 }
 
 /// A wave of 48 bins at some level, and a memory that follows it; bins that end in 7 are missing.
@@ -111,15 +114,27 @@ fn train_with(
 ) -> Result<Trained, TrainError> {
     let (config, corpus, validation) = (config(), corpus(), validation());
     let job = Job {
-        config: &config,
-        options,
-        corpus: &corpus,
         validation: &validation,
+        ..unwatched(&config, options, &corpus)
+    };
+    train_job(&job, &mut progress)
+}
+
+/// A run from the start that nothing watches.
+fn unwatched<'a>(
+    config: &'a ModelConfig,
+    options: &'a TrainOptions,
+    corpus: &'a MemoryCorpus,
+) -> Job<'a> {
+    Job {
+        config,
+        options,
+        corpus,
+        validation: &[],
         device: Device::Cpu,
         start: None,
         checkpoint: None,
-    };
-    train_job(&job, &mut progress)
+    }
 }
 
 fn train_job(
@@ -261,13 +276,8 @@ fn a_run_ends_when_its_time_is_up() {
     };
     let (config, corpus, validation) = (config(), corpus(), validation());
     let job = Job {
-        config: &config,
-        options: &options,
-        corpus: &corpus,
         validation: &validation,
-        device: Device::Cpu,
-        start: None,
-        checkpoint: None,
+        ..unwatched(&config, &options, &corpus)
     };
     let mut watch = Watch {
         progress: &mut go_on,
@@ -281,6 +291,28 @@ fn a_run_ends_when_its_time_is_up() {
         report.best_step, report.steps,
         "the last weights were judged"
     );
+}
+
+#[test]
+fn kinship_keeps_direct_paths_together() {
+    let direct = ModelOptions {
+        encoder_steps: 288,
+        direct: Some((4, 1)),
+        ..sizes()
+    };
+    let (config, corpus) = (ModelConfig::for_schema(&schema(), &direct), corpus());
+    let apart = [0.0, 50.0].map(|kinship| {
+        let options = TrainOptions {
+            kinship,
+            ..options(5)
+        };
+        let trained = train_job(&unwatched(&config, &options, &corpus), &mut go_on).unwrap();
+        let named = trained.network.name(trained.network.parameters()).unwrap();
+        let of = |name| &named.iter().find(|(other, _)| other == name).unwrap().1;
+        let gap = of("direct.0.output.weight") - of("direct.1.output.weight");
+        gap.abs().max().double_value(&[])
+    });
+    assert!(apart[1] > 0.0 && apart[1] < 0.2 * apart[0], "{apart:?}");
 }
 
 #[test]
@@ -313,22 +345,25 @@ fn impossible_runs_are_refused() {
         "epoch_share",
     );
 
+    // Neither a number, nor is there anything that it could be of.
+    for kinship in [f64::NAN, 1.0] {
+        check(
+            TrainOptions {
+                kinship,
+                ..options(1)
+            },
+            "kinship",
+        );
+    }
+
     let source = Source {
         name: "short".to_owned(),
         share: 1.0,
     };
     let short = MemoryCorpus::new(STEP_SECS, vec![(source, vec![track(1.0, 20)], Vec::new())]);
     let (config, options) = (config(), options(1));
-    let job = Job {
-        config: &config,
-        options: &options,
-        corpus: &short,
-        validation: &[],
-        device: Device::Cpu,
-        start: None,
-        checkpoint: None,
-    };
-    let error = train_job(&job, &mut go_on).expect_err("has no window");
+    let error =
+        train_job(&unwatched(&config, &options, &short), &mut go_on).expect_err("has no window");
     assert!(
         error.to_string().contains("`short` has no window"),
         "{error}"
@@ -392,16 +427,12 @@ fn a_run_that_is_cut_off_again_and_again_ends_with_the_same_bits() {
             let (config, corpus, validation) = (config(), corpus(), validation());
             let identity = serde_json::json!("the data");
             let job = Job {
-                config: &config,
-                options: &options,
-                corpus: &corpus,
                 validation: &validation,
-                device: Device::Cpu,
-                start: None,
                 checkpoint: Some(Checkpoint {
                     path: &path,
                     identity: &identity,
                 }),
+                ..unwatched(&config, &options, &corpus)
             };
             train_job(&job, &mut note)
         };
@@ -446,16 +477,12 @@ fn a_model_is_gone_on_from() {
     let first = train_with(&options(60), go_on).unwrap();
     let (config, corpus, validation, options) = (config(), corpus(), validation(), options(20));
     let job = Job {
-        config: &config,
-        options: &options,
-        corpus: &corpus,
         validation: &validation,
-        device: Device::Cpu,
         start: Some(Start {
             network: &first.network,
             normaliser: &first.state,
         }),
-        checkpoint: None,
+        ..unwatched(&config, &options, &corpus)
     };
     let second = train_job(&job, &mut go_on).unwrap();
     assert_eq!(second.state, first.state, "the normaliser is kept");

@@ -1,6 +1,6 @@
 //! Products of matrices of the sizes of this network: hundreds of rows, tens of columns.
 //!
-//! Matrices are row-major with a stride (`lda`, …) between rows, so a block of columns is a matrix too. Nothing is
+//! Matrices are row-major with a stride (`lda`, …) of at least their width between rows, so a block of columns is a matrix too. Nothing is
 //! packed: at these sizes every operand is in cache. A tile of the result stays in registers while a product runs, so
 //! each sum has one fixed order whatever the number of rows.
 
@@ -38,37 +38,42 @@ pub(super) fn transpose(rows: usize, cols: usize, src: &[f32], dst: &mut [f32]) 
     }
 }
 
-/// Runs `$tile` for every tile of `$rows` rows, of a size known to the compiler.
+/// Runs `$tile` for every tile of `$rows` rows, of a size known to the compiler: as many as there are registers for.
 macro_rules! row_tiles {
-    ($simd:ident, $rows:expr, $tile:ident, $vectors:literal, ($($arg:expr),*)) => {{
+    ($simd:ident, $rows:expr, $tile:ident, $vectors:literal, [$($size:literal)+], $args:tt) => {{
         let (rows, mut row) = ($rows, 0);
-        if S::WIDE {
-            while row + 8 <= rows {
-                $tile::<S, 8, $vectors>($simd, row, $($arg),*);
-                row += 8;
+        $(
+            while row + $size <= rows {
+                tile!($tile, $size, $vectors, $simd, row, $args);
+                row += $size;
             }
-        }
-        while row + 4 <= rows {
-            $tile::<S, 4, $vectors>($simd, row, $($arg),*);
-            row += 4;
-        }
-        while row < rows {
-            $tile::<S, 1, $vectors>($simd, row, $($arg),*);
-            row += 1;
-        }
+        )+
     }};
 }
 
-/// Runs `$tile` for all tiles of a result.
+/// One tile.
+macro_rules! tile {
+    ($tile:ident, $size:literal, $vectors:literal, $simd:ident, $row:ident, ($($arg:expr),*)) => {
+        $tile::<S, $size, $vectors>($simd, $row, $($arg),*)
+    };
+}
+
+/// Runs `$tile` for all tiles of a result. Where a vector is two registers of sixteen, a tile of six rows by one vector
+/// takes twelve and leaves four for its factors.
 macro_rules! tiles {
     ($simd:ident, $rows:expr, $columns:expr, $tile:ident, ($($arg:expr),*)) => {{
         let (columns, mut column) = ($columns, 0);
-        while column + LANES < columns {
-            row_tiles!($simd, $rows, $tile, 2, (column, $($arg),*));
+        while S::WIDE && column + LANES < columns {
+            row_tiles!($simd, $rows, $tile, 2, [8 4 1], (column, $($arg),*));
             column += 2 * LANES;
         }
-        if column < columns {
-            row_tiles!($simd, $rows, $tile, 1, (column, $($arg),*));
+        while column < columns {
+            if S::WIDE {
+                row_tiles!($simd, $rows, $tile, 1, [8 4 1], (column, $($arg),*));
+            } else {
+                row_tiles!($simd, $rows, $tile, 1, [6 4 2 1], (column, $($arg),*));
+            }
+            column += LANES;
         }
     }};
 }
@@ -78,6 +83,35 @@ macro_rules! tiles {
 struct Strided<'a> {
     values: &'a [f32],
     stride: usize,
+}
+
+impl<'a> Strided<'a> {
+    /// The first rows, each from a column on.
+    #[inline(always)]
+    fn lines(self, rows: usize, column: usize) -> impl Iterator<Item = &'a [f32]> {
+        let from = self.values.get(column..).unwrap_or_default();
+        assert!(
+            rows == 0 || (rows - 1) * self.stride < from.len(),
+            "rows are missing"
+        );
+        from.chunks(self.stride).take(rows)
+    }
+}
+
+/// A line as vectors, with zeros past its end.
+#[inline(always)]
+fn vectors<S: Simd, const VECTORS: usize>(simd: S, line: &[f32]) -> [S::V; VECTORS] {
+    let mut vectors = [simd.splat(0.0); VECTORS];
+    if let Some(whole) = line.as_chunks().0.first_chunk::<VECTORS>() {
+        for (vector, lanes) in vectors.iter_mut().zip(whole) {
+            *vector = simd.load(lanes);
+        }
+    } else {
+        for (index, vector) in vectors.iter_mut().enumerate() {
+            *vector = get(simd, line, index * LANES);
+        }
+    }
+    vectors
 }
 
 #[inline(always)]
@@ -130,12 +164,8 @@ fn gemm_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
     }
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
     let width = (n - column).min(VECTORS * LANES);
-    for depth in 0..k {
-        let line = &b.values[depth * b.stride + column..][..width];
-        let mut right = [simd.splat(0.0); VECTORS];
-        for (index, right) in right.iter_mut().enumerate() {
-            *right = get(simd, line, index * LANES);
-        }
+    for (depth, line) in b.lines(k, column).enumerate() {
+        let right = vectors::<S, VECTORS>(simd, &line[..width]);
         for (sums, row) in sums.iter_mut().zip(rows) {
             let left = simd.splat(row[depth]);
             for (sum, right) in sums.iter_mut().zip(right) {
@@ -192,14 +222,9 @@ fn gemm_tn_tile<S: Simd, const ROWS: usize, const VECTORS: usize>(
 ) {
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
     let width = (n - column).min(VECTORS * LANES);
-    for depth in 0..depth {
-        let left = &a.values[depth * a.stride + row..][..ROWS];
-        let line = &b.values[depth * b.stride + column..][..width];
-        let mut right = [simd.splat(0.0); VECTORS];
-        for (index, right) in right.iter_mut().enumerate() {
-            *right = get(simd, line, index * LANES);
-        }
-        for (sums, left) in sums.iter_mut().zip(left) {
+    for (left, line) in a.lines(depth, row).zip(b.lines(depth, column)) {
+        let right = vectors::<S, VECTORS>(simd, &line[..width]);
+        for (sums, left) in sums.iter_mut().zip(&left[..ROWS]) {
             let left = simd.splat(*left);
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = simd.fma(left, right, *sum);

@@ -17,6 +17,7 @@ mod feed;
 mod fit;
 mod gradient;
 mod keeper;
+mod kinship;
 mod lesson;
 mod loss;
 mod mix;

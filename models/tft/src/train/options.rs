@@ -26,6 +26,9 @@ pub struct TrainOptions {
     pub learning_rate: f64,
     /// Pull of matrices towards zero, times the learning rate, per step.
     pub weight_decay: f64,
+    /// Pull of the targets' direct paths towards their mean, times the learning rate, per step; with any, those of a
+    /// new network start alike. 0 lets each go its own way.
+    pub kinship: f64,
     /// Longest gradient.
     pub clip_norm: f64,
     /// How much of the averaged weights stays at each step.
@@ -60,6 +63,7 @@ impl Default for TrainOptions {
             threads: 1,
             learning_rate: 3e-3,
             weight_decay: 0.01,
+            kinship: 0.0,
             clip_norm: 1.0,
             average_keep: 0.995,
             validate_every: 250,
@@ -104,6 +108,9 @@ impl TrainOptions {
                 "learning_rate, clip_norm, weight_decay",
                 "positive numbers are needed",
             );
+        }
+        if !(0.0..=MOST_KINSHIP).contains(&self.kinship) {
+            return refuse("kinship", "0 <= kinship <= 100 is needed");
         }
         if !(0.0..1.0).contains(&self.average_keep) {
             return refuse("average_keep", "0 <= average_keep < 1 is needed");
@@ -153,6 +160,8 @@ impl TrainOptions {
     }
 }
 
+/// Greatest [`TrainOptions::kinship`]; from there on paths hardly differ.
+const MOST_KINSHIP: f64 = 100.0;
 /// Least [`TrainOptions::memory_mb`].
 const MIN_MEMORY_MB: usize = 16;
 

@@ -295,8 +295,12 @@ fn deviation(values: &[f32]) -> f32 {
 mod tests {
     use rand::SeedableRng;
 
+    use super::super::TrainOptions;
     use super::super::corpus::{MemoryCorpus, Source};
+    use super::super::sampler::Sampler;
     use super::*;
+    use crate::model_config::ModelOptions;
+    use crate::schema_ref::{MetricRef, SchemaRef};
 
     #[test]
     fn periods_are_shifted_each_as_a_whole() {
@@ -326,6 +330,62 @@ mod tests {
             }
         }
         assert!(kept > 50 && changed > 50, "{kept} {changed}");
+    }
+
+    #[test]
+    fn what_is_usual_is_read_from_bins_with_their_gaps() {
+        let load = MetricRef {
+            name: "load".to_owned(),
+            min: None,
+            max: None,
+        };
+        let schema = SchemaRef {
+            id: "test".to_owned(),
+            version: 1,
+            metrics: vec![load],
+            statuses: Vec::new(),
+            profiles: vec!["generic".to_owned()],
+        };
+        let asking = ModelOptions {
+            direct: Some((4, 1)),
+            ..ModelOptions::default()
+        };
+        let config = ModelConfig::for_schema(&schema, &asking);
+        let bins = 4_000;
+        let values: Vec<f32> = (0..bins).map(|bin| (bin * 37 % 101) as f32).collect();
+        let track = Track {
+            profile: "generic".to_owned(),
+            first_bin_ms: 0,
+            values: vec![values.clone()],
+            status: vec![1; bins],
+        };
+        let source = Source {
+            name: "a".to_owned(),
+            share: 1.0,
+        };
+        let corpus = MemoryCorpus::new(300, vec![(source, vec![track], Vec::new())]);
+        let shape = Shape::of(&config);
+        let options = TrainOptions {
+            roughening: Roughening {
+                gaps: 1.0,
+                ..Roughening::NONE
+            },
+            ..TrainOptions::default()
+        };
+        let mut sampler = Sampler::new(&corpus, shape, &options).expect("has windows");
+        for sample in sampler.batch(20).expect("is in memory") {
+            assert!(sample.past[0].iter().any(|value| value.is_nan()));
+            let window = WindowRef {
+                source: 0,
+                track: 0,
+                origin: (sample.end_bin_ms / 300_000) as usize,
+            };
+            let before = &values[shape.bins(window, bins).start..shape.first_bin(window)];
+            let seen = [before, &sample.past[0]].concat();
+            let usual = config.usual(&[&seen]).expect("the model asks for it");
+            let told = sample.usual.expect("the model asks for it");
+            assert_eq!(told.fingerprint(), usual.fingerprint());
+        }
     }
 
     #[test]

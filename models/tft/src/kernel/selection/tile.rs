@@ -111,18 +111,12 @@ pub(super) fn product<S: Simd>(simd: S, matrix: &Packed, x: &[Lanes], out: &mut 
     let x = &x[..depth];
     let (blocks, rest) = out.as_chunks_mut::<ROWS>();
     for (columns, out) in matrix.blocks.chunks_exact(depth + 1).zip(blocks) {
-        let mut sums = [simd.splat(0.0); ROWS];
-        for (sum, bias) in sums.iter_mut().zip(&columns[0]) {
-            *sum = simd.splat(*bias);
-        }
-        for (column, x) in columns[1..].iter().zip(x) {
-            let x = simd.load(x);
-            for (sum, cell) in sums.iter_mut().zip(column) {
-                *sum = simd.fma(x, simd.splat(*cell), *sum);
-            }
-        }
-        for (sum, out) in sums.into_iter().zip(out) {
-            simd.store(out, sum);
+        if S::WIDE {
+            product_rows::<S, ROWS>(simd, columns, 0, x, out);
+        } else {
+            // Sixteen registers hold the sums of four rows, not of eight.
+            product_rows::<S, 4>(simd, columns, 0, x, out);
+            product_rows::<S, 4>(simd, columns, 4, x, out);
         }
     }
     for (row, out) in matrix.rest.chunks_exact(depth + 1).zip(rest) {
@@ -130,6 +124,30 @@ pub(super) fn product<S: Simd>(simd: S, matrix: &Packed, x: &[Lanes], out: &mut 
         for (cell, x) in row[1..].iter().zip(x) {
             sum = simd.fma(simd.load(x), simd.splat(*cell), sum);
         }
+        simd.store(out, sum);
+    }
+}
+
+/// Some rows of a block of [`Packed`].
+#[inline(always)]
+fn product_rows<S: Simd, const COUNT: usize>(
+    simd: S,
+    columns: &[[f32; ROWS]],
+    first: usize,
+    x: &[Lanes],
+    out: &mut [Lanes; ROWS],
+) {
+    let mut sums = [simd.splat(0.0); COUNT];
+    for (sum, bias) in sums.iter_mut().zip(&columns[0][first..]) {
+        *sum = simd.splat(*bias);
+    }
+    for (column, x) in columns[1..].iter().zip(x) {
+        let x = simd.load(x);
+        for (sum, cell) in sums.iter_mut().zip(&column[first..]) {
+            *sum = simd.fma(x, simd.splat(*cell), *sum);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(&mut out[first..]) {
         simd.store(out, sum);
     }
 }
@@ -153,9 +171,13 @@ pub(super) fn outer<S: Simd>(
     sums: &mut [f32],
 ) {
     let mut row = 0;
-    while row + 4 <= a.count {
+    while S::WIDE && row + 4 <= a.count {
         outer_rows::<S, 4>(simd, tiles, a, b, row, sums);
         row += 4;
+    }
+    while row + 2 <= a.count {
+        outer_rows::<S, 2>(simd, tiles, a, b, row, sums);
+        row += 2;
     }
     while row < a.count {
         outer_rows::<S, 1>(simd, tiles, a, b, row, sums);
@@ -173,9 +195,13 @@ fn outer_rows<S: Simd, const ROWS: usize>(
     sums: &mut [f32],
 ) {
     let mut column = 0;
-    while column + 4 <= b.count {
+    while S::WIDE && column + 4 <= b.count {
         outer_cells::<S, ROWS, 4>(simd, tiles, a, b, (row, column), sums);
         column += 4;
+    }
+    while !S::WIDE && column + 2 <= b.count {
+        outer_cells::<S, ROWS, 2>(simd, tiles, a, b, (row, column), sums);
+        column += 2;
     }
     match b.count - column {
         1 => outer_cells::<S, ROWS, 1>(simd, tiles, a, b, (row, column), sums),

@@ -188,6 +188,29 @@ impl Simd for Avx512 {
     }
 }
 
+/// The masks of the first `len` lanes, eight lanes each.
+#[inline(always)]
+fn first_halves(len: usize) -> [__m256i; 2] {
+    /// As many set lanes as there are, then as many others: a mask is sixteen in a row.
+    const SET: [i32; 2 * LANES] = {
+        let mut set = [0; 2 * LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            set[lane] = -1;
+            lane += 1;
+        }
+        set
+    };
+    let mask = &SET[LANES - len.min(LANES)..][..LANES];
+    // SAFETY: sixteen numbers lie there.
+    unsafe {
+        [
+            _mm256_loadu_si256(mask.as_ptr().cast()),
+            _mm256_loadu_si256(mask.as_ptr().add(8).cast()),
+        ]
+    }
+}
+
 /// Applies an instruction to both halves.
 macro_rules! halves {
     ($op:ident($($arg:expr),*)) => {
@@ -221,20 +244,34 @@ impl Simd for Avx2 {
         }
     }
 
+    // Copies by way of an array would be calls, and no register survives a call.
     #[inline(always)]
     fn load_part(self, from: &[f32]) -> [__m256; 2] {
-        let mut lanes = [0f32; LANES];
-        let len = from.len().min(LANES);
-        lanes[..len].copy_from_slice(&from[..len]);
-        self.load(&lanes)
+        let masks = first_halves(from.len());
+        let from = from.as_ptr();
+        unsafe {
+            [
+                _mm256_maskload_ps(from, masks[0]),
+                _mm256_maskload_ps(from.wrapping_add(8), masks[1]),
+            ]
+        }
     }
 
     #[inline(always)]
     fn store_part(self, to: &mut [f32], v: [__m256; 2]) {
-        let mut lanes = [0f32; LANES];
-        self.store(&mut lanes, v);
-        let len = to.len().min(LANES);
-        to[..len].copy_from_slice(&lanes[..len]);
+        let (len, masks) = (to.len(), first_halves(to.len()));
+        let to = to.as_mut_ptr();
+        // A masked store takes many times as long as a plain one.
+        unsafe {
+            if len < 8 {
+                _mm256_maskstore_ps(to, masks[0], v[0]);
+                return;
+            }
+            _mm256_storeu_ps(to, v[0]);
+            if len > 8 {
+                _mm256_maskstore_ps(to.add(8), masks[1], v[1]);
+            }
+        }
     }
 
     #[inline(always)]
