@@ -43,7 +43,7 @@ macro_rules! row_tiles {
     ($simd:ident, $rows:expr, $tile:ident, $vectors:literal, [$($size:literal)+], $args:tt) => {{
         let (rows, mut row) = ($rows, 0);
         $(
-            while row + $size <= rows {
+            for _ in 0..(rows - row) / $size {
                 tile!($tile, $size, $vectors, $simd, row, $args);
                 row += $size;
             }
