@@ -1,6 +1,6 @@
 //! `argus train` killed with SIGKILL at random moments ends with the very weights of a run that nobody disturbed.
 //!
-//! The small run is part of the tests. The large one shows what is promised of memory too and takes an hour:
+//! The small run is part of the tests. The large one shows what is promised of memory too and takes about five minutes:
 //! `cargo test --release -p argus --test train_killed -- --ignored --nocapture`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a measurement says what it measured")]
@@ -183,7 +183,7 @@ fn a_killed_run_ends_with_the_same_weights() {
 
 /// 10.5 million rows: 670 MB even without names and statuses.
 #[test]
-#[ignore = "takes an hour"]
+#[ignore = "takes minutes and gigabytes"]
 fn memory_stays_flat_on_a_large_trace() {
     let seen = try_out(&Trial {
         servers: 365,
