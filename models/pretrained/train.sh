@@ -2,7 +2,7 @@
 # How the shipped model is made: three public traces, and a synthetic fleet for the metrics that they lack.
 # usage: models/pretrained/train.sh TRACES OUTPUT
 # TRACES holds jumpstarter.parquet, bitbrains.parquet, smd.parquet, and beside each the origins that it is scored at.
-# Rows from a trace's validation start on are never learned from. A quarter of an hour on two cores; their
+# Rows from a trace's validation start on are never learned from. A quarter to half an hour on two cores; their
 # number changes no weight.
 set -euo pipefail
 traces=${1:?folder with the traces} output=${2:?folder for the model directory}
