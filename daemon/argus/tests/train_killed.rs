@@ -174,7 +174,7 @@ fn a_killed_run_ends_with_the_same_weights() {
         days: 4,
         options: options(
             "--max-steps 300 --batch-windows 4 --pass-windows 2 --threads 2 --hidden-size 8 --attention-heads 2
-             --continuous-size 4 --direct-width 4 --direct-blocks 1 --kinship 5 --validate-every 100 --chunk-secs 1800
+             --continuous-size 4 --direct-width 4 --direct-blocks 1 --validate-every 100 --chunk-secs 1800
              --epoch-share 0.05",
         ),
         kills: 4,

@@ -81,22 +81,11 @@ fn wide(size: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use crate::model_config::{ModelConfig, ModelOptions};
-    use crate::schema_ref::{MetricRef, SchemaRef};
+    use crate::schema_ref::SchemaRef;
 
     #[test]
     fn the_usual_model_costs_tens_of_megaflop() {
-        let metric = |index: usize| MetricRef {
-            name: format!("m{index}"),
-            min: None,
-            max: None,
-        };
-        let schema = SchemaRef {
-            id: "server".to_owned(),
-            version: 1,
-            metrics: (0..14).map(metric).collect(),
-            statuses: (0..8).map(|s| format!("s{s}")).collect(),
-            profiles: (0..7).map(|p| format!("p{p}")).collect(),
-        };
+        let schema = SchemaRef::sized(14, 8, 7);
         let flop = |options: ModelOptions| {
             ModelConfig::for_schema(&schema, &options)
                 .architecture

@@ -41,6 +41,28 @@ impl MetricRef {
     }
 }
 
+#[cfg(test)]
+impl SchemaRef {
+    /// So many metrics `m0`, `m1` … without limits, statuses `s0` … and profiles `p0` …
+    pub(crate) fn sized(metrics: usize, statuses: usize, profiles: usize) -> Self {
+        let named = |prefix: &str, count: usize| -> Vec<String> {
+            (0..count).map(|index| format!("{prefix}{index}")).collect()
+        };
+        let metric = |name: String| MetricRef {
+            name,
+            min: None,
+            max: None,
+        };
+        Self {
+            id: "server".to_owned(),
+            version: 1,
+            metrics: named("m", metrics).into_iter().map(metric).collect(),
+            statuses: named("s", statuses),
+            profiles: named("p", profiles),
+        }
+    }
+}
+
 impl SchemaRef {
     /// Column of a metric.
     pub fn metric_index(&self, name: &str) -> Option<usize> {

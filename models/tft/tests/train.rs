@@ -31,11 +31,7 @@ fn schema() -> SchemaRef {
 }
 
 fn config() -> ModelConfig {
-    ModelConfig::for_schema(&schema(), &sizes())
-}
-
-fn sizes() -> ModelOptions {
-    ModelOptions {
+    let options = ModelOptions {
         hidden_size: 8,
         attention_heads: 2,
         continuous_size: 4,
@@ -45,7 +41,8 @@ fn sizes() -> ModelOptions {
         min_context_steps: 12,
         quantile_levels: vec![0.1, 0.5, 0.9],
         ..ModelOptions::default()
-    }
+    };
+    ModelConfig::for_schema(&schema(), &options)
 }
 
 /// A wave of 48 bins at some level, and a memory that follows it; bins that end in 7 are missing.
@@ -294,28 +291,6 @@ fn a_run_ends_when_its_time_is_up() {
 }
 
 #[test]
-fn kinship_keeps_direct_paths_together() {
-    let direct = ModelOptions {
-        encoder_steps: 288,
-        direct: Some((4, 1)),
-        ..sizes()
-    };
-    let (config, corpus) = (ModelConfig::for_schema(&schema(), &direct), corpus());
-    let apart = [0.0, 50.0].map(|kinship| {
-        let options = TrainOptions {
-            kinship,
-            ..options(5)
-        };
-        let trained = train_job(&unwatched(&config, &options, &corpus), &mut go_on).unwrap();
-        let named = trained.network.name(trained.network.parameters()).unwrap();
-        let of = |name| &named.iter().find(|(other, _)| other == name).unwrap().1;
-        let gap = of("direct.0.output.weight") - of("direct.1.output.weight");
-        gap.abs().max().double_value(&[])
-    });
-    assert!(apart[1] > 0.0 && apart[1] < 0.2 * apart[0], "{apart:?}");
-}
-
-#[test]
 fn impossible_runs_are_refused() {
     let check = |options: TrainOptions, expected: &str| {
         let error = train_with(&options, |_| ControlFlow::Continue(()))
@@ -344,17 +319,6 @@ fn impossible_runs_are_refused() {
         },
         "epoch_share",
     );
-
-    // Neither a number, nor is there anything that it could be of.
-    for kinship in [f64::NAN, 1.0] {
-        check(
-            TrainOptions {
-                kinship,
-                ..options(1)
-            },
-            "kinship",
-        );
-    }
 
     let source = Source {
         name: "short".to_owned(),

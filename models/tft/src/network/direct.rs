@@ -96,22 +96,6 @@ impl DirectSpec {
         })
     }
 
-    /// What a target does with its own history. How it reads the decoder's output is not part of that.
-    pub(crate) fn history_blocks(&self) -> Vec<BlockId> {
-        let own = [
-            self.step,
-            self.window,
-            self.time,
-            self.bias,
-            self.output,
-            self.blend,
-        ];
-        let inner = |block: &BlockSpec| [block.norm, block.first, block.second].concat();
-        own.into_iter()
-            .chain(self.blocks.iter().flat_map(inner))
-            .collect()
-    }
-
     pub(crate) fn bind(&self, views: &Views) -> Torch<Direct> {
         let weight = |id: BlockId| views[id].f_transpose(1, 2);
         let bias = |id: BlockId| views[id].f_unsqueeze(1);

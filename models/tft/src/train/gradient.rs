@@ -286,24 +286,13 @@ mod tests {
     use super::*;
     use crate::kernel::{Batch, Half, Targets};
     use crate::model_config::{ModelConfig, ModelOptions};
-    use crate::schema_ref::{MetricRef, SchemaRef};
+    use crate::schema_ref::SchemaRef;
 
     const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
     const METRICS: usize = 3;
 
     fn network() -> Network {
-        let metric = |m: usize| MetricRef {
-            name: format!("m{m}"),
-            min: None,
-            max: None,
-        };
-        let schema = SchemaRef {
-            id: "server".to_owned(),
-            version: 1,
-            metrics: (0..METRICS).map(metric).collect(),
-            statuses: vec!["healthy".to_owned()],
-            profiles: vec!["database".to_owned()],
-        };
+        let schema = SchemaRef::sized(METRICS, 1, 1);
         let options = ModelOptions {
             hidden_size: 8,
             attention_heads: 2,

@@ -26,9 +26,6 @@ pub struct TrainOptions {
     pub learning_rate: f64,
     /// Pull of matrices towards zero, times the learning rate, per step.
     pub weight_decay: f64,
-    /// Pull of the targets' direct paths towards their mean, times the learning rate, per step; with any, those of a
-    /// new network start alike. 0 lets each go its own way.
-    pub kinship: f64,
     /// Longest gradient.
     pub clip_norm: f64,
     /// How much of the averaged weights stays at each step.
@@ -63,7 +60,6 @@ impl Default for TrainOptions {
             threads: 1,
             learning_rate: 3e-3,
             weight_decay: 0.01,
-            kinship: 0.0,
             clip_norm: 1.0,
             average_keep: 0.995,
             validate_every: 250,
@@ -109,9 +105,6 @@ impl TrainOptions {
                 "positive numbers are needed",
             );
         }
-        if !(0.0..=MOST_KINSHIP).contains(&self.kinship) {
-            return refuse("kinship", "0 <= kinship <= 100 is needed");
-        }
         if !(0.0..1.0).contains(&self.average_keep) {
             return refuse("average_keep", "0 <= average_keep < 1 is needed");
         }
@@ -138,6 +131,8 @@ impl TrainOptions {
             shift_periods,
             blur,
             mix,
+            exchange,
+            redate,
         } = self.roughening;
         if ![
             shorten,
@@ -150,6 +145,8 @@ impl TrainOptions {
             shift_periods,
             blur,
             mix,
+            exchange,
+            redate,
         ]
         .into_iter()
         .all(share)
@@ -160,8 +157,6 @@ impl TrainOptions {
     }
 }
 
-/// Greatest [`TrainOptions::kinship`]; from there on paths hardly differ.
-const MOST_KINSHIP: f64 = 100.0;
 /// Least [`TrainOptions::memory_mb`].
 const MIN_MEMORY_MB: usize = 16;
 
@@ -188,6 +183,10 @@ pub struct Roughening {
     pub blur: f64,
     /// Values are averaged with those of another host, or of its own on another day, where the data have such.
     pub mix: f64,
+    /// Some metrics run as others of the same host did.
+    pub exchange: f64,
+    /// Its dates are others.
+    pub redate: f64,
 }
 
 impl Roughening {
@@ -203,6 +202,8 @@ impl Roughening {
         shift_periods: 0.0,
         blur: 0.0,
         mix: 0.0,
+        exchange: 0.0,
+        redate: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -216,5 +217,7 @@ impl Roughening {
         shift_periods: 0.5,
         blur: 0.5,
         mix: 0.5,
+        exchange: 0.5,
+        redate: 0.7,
     };
 }

@@ -11,7 +11,6 @@ use super::feed::Preparation;
 use super::fit::Fitted;
 use super::gradient::Workers;
 use super::keeper::Keeper;
-use super::kinship::Kinship;
 use super::lesson::LossWeights;
 use super::optimiser::{AdamW, Average, Schedule, clip, copy};
 use super::sample::Shape;
@@ -153,7 +152,6 @@ pub(super) struct Learner<'a> {
     judge: Judge<'a>,
     parameters: Tensor,
     optimiser: AdamW,
-    kinship: Kinship,
     average: Average,
     schedule: Schedule,
     report: TrainReport,
@@ -173,14 +171,7 @@ impl<'a> Learner<'a> {
     ) -> Result<Self, TrainError> {
         let options = job.options;
         let network = Network::new(&job.config.architecture, job.device, options.seed)?;
-        if options.kinship > 0.0 && network.parts.direct.is_none() {
-            return Err(TrainError::Option {
-                option: "kinship",
-                allowed: "is of direct paths, which this model does not have",
-            });
-        }
-        let kinship = Kinship::new(&network, options.kinship);
-        let mut parameters = match job.start {
+        let parameters = match job.start {
             Some(start) => copy(start.network.parameters())?.f_to_device(job.device.torch())?,
             None => copy(network.parameters())?,
         };
@@ -189,14 +180,10 @@ impl<'a> Learner<'a> {
                 "the model to go on from has another architecture".to_owned(),
             ));
         }
-        if job.start.is_none() {
-            kinship.make_alike(&mut parameters)?;
-        }
         Ok(Self {
             job,
             identity,
             fitted,
-            kinship,
             judge: Judge::new(preparer, job.corpus, job.validation, weights, options),
             optimiser: AdamW::new(network.decay_mask()?, options.weight_decay)?,
             average: Average::new(&parameters, options.average_keep)?,
@@ -233,7 +220,6 @@ impl<'a> Learner<'a> {
         }
         let rate = self.schedule.rate(step);
         self.optimiser.step(&mut self.parameters, &gradient, rate)?;
-        self.kinship.pull(&mut self.parameters, rate)?;
         self.average.update(&self.parameters)?;
         self.recent.add(loss);
 

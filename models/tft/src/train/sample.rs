@@ -6,15 +6,13 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
-use super::mix::{Mix, read_mixed};
+use super::exchange::Exchange;
+use super::mix::{DAY_MS, Mix, read_mixed};
 use super::{Roughening, TrainError};
 use crate::model_config::ModelConfig;
+use crate::schema_ref::MetricRef;
 use crate::usual::Usual;
-use crate::weights::standard_normal;
 use crate::window::{Future, Window, is_observed};
-
-/// Greatest usual change of level before an encoder: in standard deviations, and as the logarithm of a factor.
-const MOST_SHIFTED: f32 = 0.8;
 
 /// A window and its future, cut out of a track.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +39,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) decoder: usize,
     /// The model, if it asks for what lies before the encoder.
     pub(crate) asks: Option<&'a ModelConfig>,
+    pub(crate) metrics: &'a [MetricRef],
 }
 
 impl<'a> Shape<'a> {
@@ -50,6 +49,7 @@ impl<'a> Shape<'a> {
             encoder,
             decoder: config.horizon(),
             asks: (config.history_steps() > encoder).then_some(config),
+            metrics: &config.schema.metrics,
         }
     }
 
@@ -68,6 +68,12 @@ impl<'a> Shape<'a> {
     /// Bins of a window's encoder and decoder, of which those from `end` on are not read.
     pub(crate) fn near_bins(&self, window: WindowRef, end: usize) -> Range<usize> {
         self.first_bin(window)..self.bins(window, end).end
+    }
+
+    /// Greatest legal value of a metric.
+    pub(crate) fn most(&self, metric: usize) -> f32 {
+        let of_metric = self.metrics.get(metric);
+        of_metric.map_or(f32::MAX, |metric| metric.range().1)
     }
 
     /// The period of what lies before the encoder, in bins.
@@ -90,11 +96,15 @@ impl Sample {
         shape: Shape<'_>,
         end: usize,
         mix: Option<Mix>,
+        exchange: Option<Exchange>,
         change: impl FnOnce(&mut Track, usize),
     ) -> Result<Self, TrainError> {
         let Range { start, end } = shape.bins(window, end);
         let from = shape.first_bin(window);
         let mut track = read_mixed(corpus, window, mix, start..end)?;
+        if let Some(exchange) = exchange {
+            exchange.apply(&mut track, shape);
+        }
         let future = (track.values.iter_mut())
             .map(|values| values.split_off(window.origin + 1 - start))
             .collect();
@@ -183,6 +193,9 @@ impl Sample {
                 }
             }
         }
+        if rng.random_bool(roughening.redate) {
+            self.redate(rng);
+        }
         if rng.random_bool(roughening.drop_status) {
             self.status.fill(0);
         }
@@ -199,96 +212,15 @@ impl Sample {
         }
     }
 
-    /// Makes what was read, of which the first so many bins lie before the encoder, look like that of other hosts.
-    pub(crate) fn roughen_past(
-        track: &mut Track,
-        before: usize,
-        period: usize,
-        roughening: &Roughening,
-        rng: &mut StdRng,
-    ) {
-        if rng.random_bool(roughening.forget_periods) {
-            Self::forget_periods(&mut track.values, before, period, rng);
-        }
-        if rng.random_bool(roughening.shift_periods) {
-            Self::shift_periods(&mut track.values, before, period, rng);
-        }
-        if rng.random_bool(roughening.gaps) {
-            Self::add_gaps(track, before, rng);
-        }
-    }
-
-    /// Takes some periods away from the first bins, those before an encoder, as if the entity had been off or unknown: the few
-    /// entities of a trace must not be told apart by it.
-    fn forget_periods(history: &mut [Vec<f32>], before: usize, period: usize, rng: &mut StdRng) {
-        let share = rng.random_range(0.0..0.9);
-        let lost: Vec<usize> = (0..before.div_ceil(period.max(1)))
-            .filter(|_| rng.random_bool(share))
-            .collect();
-        for age in lost {
-            let end = before - age * period;
-            for values in &mut *history {
-                values[end.saturating_sub(period)..end].fill(f32::NAN);
-            }
-        }
-    }
-
-    /// Changes the level of the first bins, those before an encoder, up to some period, and each period's a little: a
-    /// trace has few days, and seldom the one on which a server is given other work.
-    fn shift_periods(history: &mut [Vec<f32>], before: usize, period: usize, rng: &mut StdRng) {
-        let period = period.max(1);
-        let unshifted = rng.random_range(0..=before / period);
-        let size = rng.random_range(0.0..MOST_SHIFTED);
-        for values in history {
-            let before = &mut values[..before];
-            let spread = size * deviation(before);
-            let mut normal = || standard_normal(rng) as f32;
-            let (offset, factor) = (spread * normal(), (size * normal()).exp());
-            for (age, of_period) in before.rchunks_mut(period).enumerate() {
-                let own = 0.3 * spread * normal();
-                let (offset, factor) = match age < unshifted {
-                    true => (own, 1.0),
-                    false => (own + offset, factor),
-                };
-                for value in of_period {
-                    *value = factor * *value + offset;
-                }
-            }
-        }
-    }
-
-    /// Takes single bins or one stretch of the encoder away, which begins after so many bins; the newest bin stays, as a
-    /// forecast starts from one with data.
-    fn add_gaps(track: &mut Track, before: usize, rng: &mut StdRng) {
-        let bins = track.values.first().map_or(0, Vec::len);
-        let last = bins.saturating_sub(before + 1);
-        if last == 0 {
-            return;
-        }
-        let lost: Vec<usize> = if rng.random_bool(0.5) {
-            let share = rng.random_range(0.02..0.4);
-            (0..last).filter(|_| rng.random_bool(share)).collect()
-        } else {
-            let start = rng.random_range(0..last);
-            let end = start + rng.random_range(1..=(last - start).min(100));
-            (start..end).collect()
+    /// Moves it to another date, at the same time of the day and half of the time on the same day of the week: a trace
+    /// has few dates, which a network can tell apart by month and weekday, and will be asked about other ones.
+    fn redate(&mut self, rng: &mut StdRng) {
+        let days = match rng.random_bool(0.5) {
+            true => 7 * rng.random_range(0..52),
+            false => rng.random_range(0..364),
         };
-        for bin in lost {
-            for values in &mut track.values {
-                values[before + bin] = f32::NAN;
-            }
-            track.status[before + bin] = 0;
-        }
+        self.end_bin_ms += days * DAY_MS;
     }
-}
-
-/// Standard deviation of the observed values; 0 without any.
-fn deviation(values: &[f32]) -> f32 {
-    let observed = || values.iter().filter(|value| is_observed(**value));
-    let count = observed().count().max(1) as f64;
-    let mean = observed().map(|value| f64::from(*value)).sum::<f64>() / count;
-    let squares = observed().map(|value| (f64::from(*value) - mean).powi(2));
-    (squares.sum::<f64>() / count).sqrt() as f32
 }
 
 #[cfg(test)]
@@ -300,52 +232,11 @@ mod tests {
     use super::super::sampler::Sampler;
     use super::*;
     use crate::model_config::ModelOptions;
-    use crate::schema_ref::{MetricRef, SchemaRef};
-
-    #[test]
-    fn periods_are_shifted_each_as_a_whole() {
-        let wave = |bin: i32| (bin % 10) as f32;
-        let mut rng = StdRng::seed_from_u64(5);
-        let (mut kept, mut changed) = (0, 0);
-        for _ in 0..50 {
-            let mut history = vec![(0..44).map(wave).collect::<Vec<f32>>(); 2];
-            history[0][15] = f32::NAN;
-            let plain = history.clone();
-            Sample::shift_periods(&mut history, 34, 10, &mut rng);
-            assert!(history[0][15].is_nan());
-            for (shifted, plain) in history.iter().zip(&plain) {
-                assert_eq!(shifted[34..], plain[34..]);
-                for period in [0..4, 4..14, 16..24, 24..34] {
-                    let step = shifted[period.start + 1] - shifted[period.start];
-                    let factor = step / (plain[period.start + 1] - plain[period.start]);
-                    let offset = shifted[period.start] - factor * plain[period.start];
-                    for bin in period {
-                        assert!((shifted[bin] - factor * plain[bin] - offset).abs() < 1e-4);
-                    }
-                    match (factor - 1.0).abs() < 1e-4 {
-                        true => kept += 1,
-                        false => changed += 1,
-                    }
-                }
-            }
-        }
-        assert!(kept > 50 && changed > 50, "{kept} {changed}");
-    }
+    use crate::schema_ref::SchemaRef;
 
     #[test]
     fn what_is_usual_is_read_from_bins_with_their_gaps() {
-        let load = MetricRef {
-            name: "load".to_owned(),
-            min: None,
-            max: None,
-        };
-        let schema = SchemaRef {
-            id: "test".to_owned(),
-            version: 1,
-            metrics: vec![load],
-            statuses: Vec::new(),
-            profiles: vec!["generic".to_owned()],
-        };
+        let schema = SchemaRef::sized(1, 0, 1);
         let asking = ModelOptions {
             direct: Some((4, 1)),
             ..ModelOptions::default()
@@ -410,9 +301,10 @@ mod tests {
             encoder: 24,
             decoder: 12,
             asks: None,
+            metrics: &[],
         };
         let mut sample =
-            Sample::read(&corpus, window, shape, 60, None, |_, _| {}).expect("is in memory");
+            Sample::read(&corpus, window, shape, 60, None, None, |_, _| {}).expect("is in memory");
         assert_eq!(
             (
                 sample.past[0].len(),
@@ -432,28 +324,28 @@ mod tests {
     }
 
     #[test]
-    fn whole_periods_are_forgotten() {
-        let mut rng = StdRng::seed_from_u64(3);
-        let (mut kept, mut lost) = (0, 0);
-        for _ in 0..50 {
-            let mut before = vec![vec![1.0; 44]; 2];
-            Sample::forget_periods(&mut before, 44, 10, &mut rng);
-            assert_eq!(before[0].len(), 44);
-            for period in [0..4, 4..14, 14..24, 24..34, 34..44] {
-                let missing = |values: &Vec<f32>| {
-                    let of_period = &values[period.clone()];
-                    of_period.iter().filter(|value| value.is_nan()).count()
-                };
-                assert_eq!(missing(&before[0]), missing(&before[1]));
-                match missing(&before[0]) {
-                    0 => kept += 1,
-                    all => {
-                        assert_eq!(all, period.len());
-                        lost += 1;
-                    }
-                }
-            }
+    fn another_date_has_the_same_hour_and_most_often_the_same_weekday() {
+        let mut rng = StdRng::seed_from_u64(2);
+        let mut sample = Sample {
+            source: 0,
+            end_bin_ms: 1_580_000_100_000,
+            step_secs: 300,
+            profile: String::new(),
+            past: Vec::new(),
+            status: Vec::new(),
+            future: Vec::new(),
+            usual: None,
+        };
+        let (mut same_weekday, mut later) = (0, 0);
+        for _ in 0..200 {
+            let before = sample.end_bin_ms;
+            sample.redate(&mut rng);
+            let apart = sample.end_bin_ms - before;
+            assert_eq!(apart % DAY_MS, 0);
+            same_weekday += u32::from(apart % (7 * DAY_MS) == 0);
+            later += u32::from(apart > 30 * DAY_MS);
         }
-        assert!(kept > 50 && lost > 50, "{kept} kept, {lost} lost");
+        assert!((90..140).contains(&same_weekday), "{same_weekday}");
+        assert!(later > 150, "{later}");
     }
 }

@@ -60,11 +60,6 @@ pub struct TrainArgs {
     /// Pull of matrices towards zero, times the learning rate, per step.
     #[arg(long, default_value_t = 0.01)]
     pub weight_decay: f64,
-    /// Pull of the metrics' direct paths (`--direct-width`) towards their mean, times the learning rate, per step: what
-    /// few servers teach one metric helps the others. With any, a new model's paths start alike; 0 lets each go its own
-    /// way.
-    #[arg(long, default_value_t = 0.0)]
-    pub kinship: f64,
     /// Longest gradient.
     #[arg(long, default_value_t = 1.0)]
     pub clip_norm: f64,

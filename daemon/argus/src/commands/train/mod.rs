@@ -116,7 +116,6 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
             threads: args.threads,
             learning_rate: args.learning_rate,
             weight_decay: args.weight_decay,
-            kinship: args.kinship,
             clip_norm: args.clip_norm,
             average_keep: args.average_keep,
             validate_every: args.validate_every,

@@ -10,7 +10,7 @@ use super::super::matrix::gemm;
 use super::super::simd::tests::noise;
 use super::*;
 use crate::network::Network;
-use crate::{Device, MetricRef, ModelConfig, ModelOptions, SchemaRef};
+use crate::{Device, ModelConfig, ModelOptions, SchemaRef};
 
 const WINDOWS: usize = 8;
 const ROUNDS: u32 = 40;
@@ -47,21 +47,7 @@ fn flops(architecture: &Architecture, role: Role) -> f64 {
 #[test]
 #[ignore = "a measurement, for an idle machine and a release build"]
 fn selection_speed() {
-    let named = |prefix: &str, count: usize| -> Vec<String> {
-        (0..count).map(|index| format!("{prefix}{index}")).collect()
-    };
-    let metric = |name: String| MetricRef {
-        name,
-        min: None,
-        max: None,
-    };
-    let schema = SchemaRef {
-        id: "server".to_owned(),
-        version: 1,
-        metrics: named("m", 14).into_iter().map(metric).collect(),
-        statuses: named("s", 8),
-        profiles: named("p", 7),
-    };
+    let schema = SchemaRef::sized(14, 8, 7);
     // Lags make it 35 real variables in the encoder, 20 in the decoder.
     let options = ModelOptions {
         hidden_size: 32,

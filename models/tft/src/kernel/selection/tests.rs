@@ -10,7 +10,7 @@ use crate::architecture::{Embedding, Variables};
 use crate::network::Network;
 use crate::network::grn::Binding;
 use crate::network::selection as reference;
-use crate::{Device, ModelConfig, ModelOptions};
+use crate::{Device, ModelConfig, ModelOptions, SchemaRef};
 
 /// Rounding.
 const EXACT: f32 = 3e-5;
@@ -35,13 +35,7 @@ struct Shape {
 
 /// An architecture whose selection networks read the first categories and reals, as many as the shape says.
 fn architecture(shape: &Shape) -> Architecture {
-    let schema = crate::SchemaRef {
-        id: "s".to_owned(),
-        version: 1,
-        metrics: Vec::new(),
-        statuses: Vec::new(),
-        profiles: Vec::new(),
-    };
+    let schema = SchemaRef::sized(0, 0, 0);
     let options = ModelOptions {
         attention_heads: 1,
         ..ModelOptions::default()
