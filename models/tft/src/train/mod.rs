@@ -13,7 +13,6 @@ mod checkpoint;
 mod chunks;
 mod corpus;
 mod errors;
-mod exchange;
 mod feed;
 mod fit;
 mod gradient;

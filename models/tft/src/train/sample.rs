@@ -6,11 +6,9 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
-use super::exchange::Exchange;
-use super::mix::{DAY_MS, Mix, read_mixed};
+use super::mix::{Mix, read_mixed};
 use super::{Roughening, TrainError};
 use crate::model_config::ModelConfig;
-use crate::schema_ref::MetricRef;
 use crate::usual::Usual;
 use crate::window::{Future, Window, is_observed};
 
@@ -39,7 +37,6 @@ pub(crate) struct Shape<'a> {
     pub(crate) decoder: usize,
     /// The model, if it asks for what lies before the encoder.
     pub(crate) asks: Option<&'a ModelConfig>,
-    pub(crate) metrics: &'a [MetricRef],
 }
 
 impl<'a> Shape<'a> {
@@ -49,7 +46,6 @@ impl<'a> Shape<'a> {
             encoder,
             decoder: config.horizon(),
             asks: (config.history_steps() > encoder).then_some(config),
-            metrics: &config.schema.metrics,
         }
     }
 
@@ -68,12 +64,6 @@ impl<'a> Shape<'a> {
     /// Bins of a window's encoder and decoder, of which those from `end` on are not read.
     pub(crate) fn near_bins(&self, window: WindowRef, end: usize) -> Range<usize> {
         self.first_bin(window)..self.bins(window, end).end
-    }
-
-    /// Greatest legal value of a metric.
-    pub(crate) fn most(&self, metric: usize) -> f32 {
-        let of_metric = self.metrics.get(metric);
-        of_metric.map_or(f32::MAX, |metric| metric.range().1)
     }
 
     /// The period of what lies before the encoder, in bins.
@@ -96,15 +86,11 @@ impl Sample {
         shape: Shape<'_>,
         end: usize,
         mix: Option<Mix>,
-        exchange: Option<Exchange>,
         change: impl FnOnce(&mut Track, usize),
     ) -> Result<Self, TrainError> {
         let Range { start, end } = shape.bins(window, end);
         let from = shape.first_bin(window);
         let mut track = read_mixed(corpus, window, mix, start..end)?;
-        if let Some(exchange) = exchange {
-            exchange.apply(&mut track, shape);
-        }
         let future = (track.values.iter_mut())
             .map(|values| values.split_off(window.origin + 1 - start))
             .collect();
@@ -193,9 +179,6 @@ impl Sample {
                 }
             }
         }
-        if rng.random_bool(roughening.redate) {
-            self.redate(rng);
-        }
         if rng.random_bool(roughening.drop_status) {
             self.status.fill(0);
         }
@@ -210,16 +193,6 @@ impl Sample {
         if rng.random_bool(roughening.drop_profile) {
             unknown_profile.clone_into(&mut self.profile);
         }
-    }
-
-    /// Moves it to another date, at the same time of the day and half of the time on the same day of the week: a trace
-    /// has few dates, which a network can tell apart by month and weekday, and will be asked about other ones.
-    fn redate(&mut self, rng: &mut StdRng) {
-        let days = match rng.random_bool(0.5) {
-            true => 7 * rng.random_range(0..52),
-            false => rng.random_range(0..364),
-        };
-        self.end_bin_ms += days * DAY_MS;
     }
 }
 
@@ -301,10 +274,9 @@ mod tests {
             encoder: 24,
             decoder: 12,
             asks: None,
-            metrics: &[],
         };
         let mut sample =
-            Sample::read(&corpus, window, shape, 60, None, None, |_, _| {}).expect("is in memory");
+            Sample::read(&corpus, window, shape, 60, None, |_, _| {}).expect("is in memory");
         assert_eq!(
             (
                 sample.past[0].len(),
@@ -321,31 +293,5 @@ mod tests {
         sample.roughen(&always, "generic", 24, &mut StdRng::seed_from_u64(1));
         assert_eq!(sample.window().profile, "generic");
         assert_eq!(sample.status, [0; 24]);
-    }
-
-    #[test]
-    fn another_date_has_the_same_hour_and_most_often_the_same_weekday() {
-        let mut rng = StdRng::seed_from_u64(2);
-        let mut sample = Sample {
-            source: 0,
-            end_bin_ms: 1_580_000_100_000,
-            step_secs: 300,
-            profile: String::new(),
-            past: Vec::new(),
-            status: Vec::new(),
-            future: Vec::new(),
-            usual: None,
-        };
-        let (mut same_weekday, mut later) = (0, 0);
-        for _ in 0..200 {
-            let before = sample.end_bin_ms;
-            sample.redate(&mut rng);
-            let apart = sample.end_bin_ms - before;
-            assert_eq!(apart % DAY_MS, 0);
-            same_weekday += u32::from(apart % (7 * DAY_MS) == 0);
-            later += u32::from(apart > 30 * DAY_MS);
-        }
-        assert!((90..140).contains(&same_weekday), "{same_weekday}");
-        assert!(later > 150, "{later}");
     }
 }

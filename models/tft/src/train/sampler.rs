@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 
 use super::chunks::{Chunking, Origin};
 use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
-use super::exchange::Exchange;
 use super::mix::Mix;
 use super::sample::{Sample, Shape};
 use super::seeds::seeded;
@@ -255,11 +254,10 @@ impl<'c> Sampler<'c> {
                 true => Mix::draw(self.corpus, window, self.shape, end, rng),
                 false => None,
             };
-            let exchange = (rng.random_bool(self.roughening.exchange)).then(|| Exchange::draw(rng));
             let change = |track: &mut Track, before| {
                 past::roughen(track, before, period, &self.roughening, rng);
             };
-            let sample = Sample::read(self.corpus, window, self.shape, end, mix, exchange, change)?;
+            let sample = Sample::read(self.corpus, window, self.shape, end, mix, change)?;
             if sample.starts_from_data() && sample.is_useful() {
                 let source = &mut self.sources[index];
                 source.useful_epoch = source.epoch;
@@ -343,7 +341,6 @@ mod tests {
         encoder: 48,
         decoder: 24,
         asks: None,
-        metrics: &[],
     };
 
     fn corpus(bins: usize) -> MemoryCorpus {
