@@ -41,6 +41,11 @@ impl Cut {
                 .max(1),
         }
     }
+
+    /// Steps within 30 minutes.
+    pub fn soon_steps(self) -> usize {
+        self.soon_steps
+    }
 }
 
 /// Gathers one threshold's log-odds step by step.

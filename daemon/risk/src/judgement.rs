@@ -8,7 +8,7 @@ use argus_schema::{Breach, Metric, Schema, Thresholds};
 use crate::calibration::Calibration;
 use crate::exceedance::{Quantiles, level_log_odds};
 use crate::horizon::{Cut, Horizon, Renewal};
-use crate::{SEVERITIES, Subject, cpu};
+use crate::{SEVERITIES, Subject, cpu, passes};
 
 /// What was found about one threshold.
 pub(crate) struct Finding {
@@ -149,11 +149,7 @@ impl<'a> Judge<'a> {
                     current: series.current.is_finite().then_some(series.current),
                     probability,
                     probability_30m: self.calibration.apply_30m(raw_30m).min(probability),
-                    // NaN compares false: what was not observed is not breached.
-                    now: match side {
-                        Breach::Above => series.current >= thresholds[position],
-                        Breach::Below => series.current <= thresholds[position],
-                    },
+                    now: passes(side, series.current, thresholds[position]),
                     expected_step: horizon.expected_step,
                     earliest_step: horizon.earliest_step,
                     latest_step: horizon.latest_step,

@@ -7,7 +7,8 @@
 //! 2. `horizon`: steps → probability of reaching it at any step;
 //! 3. `judgement`: one metric against its warning and critical thresholds ([`ThresholdRules`]);
 //! 4. [`Subject::assess`]: metrics → entity, then [`Calibration`], score and floor;
-//! 5. [`fleet_risk`]: entities → fleet.
+//! 5. [`fleet_risk`]: entities → fleet;
+//! 6. [`CalibrationFit`]: what was computed, and what came true ([`Subject::outcome`]) → [`Calibration`].
 //!
 //! Over metrics: metrics that share a cause (the schema's `group`: CPU idle, iowait and load; memory and swap) count
 //! as one trouble seen several times, so a group is as probable as its most probable member; groups are taken as
@@ -17,17 +18,21 @@
 mod calibration;
 mod cpu;
 mod exceedance;
+mod fit;
 mod fleet;
 mod horizon;
 mod judgement;
+mod outcome;
 mod thresholds;
 
 pub use calibration::{Calibration, CalibrationError};
+pub use fit::{CalibrationFit, Reliability};
 pub use fleet::fleet_risk;
+pub use outcome::Outcome;
 pub use thresholds::{MetricRules, RuleError, ThresholdRules};
 
 use argus_fleet::{EntityForecast, Level, MetricForecast, Risk};
-use argus_schema::{EntityName, Schema};
+use argus_schema::{Breach, EntityName, Schema, Thresholds};
 
 use crate::judgement::{Judge, Verdict};
 
@@ -153,12 +158,23 @@ impl Subject<'_> {
 
     fn verdict(&self, judge: &Judge<'_>, index: usize) -> Option<Verdict> {
         let metric = self.schema.metrics.get(index)?;
+        judge.metric(index, metric, self.limits(index)?)
+    }
+
+    fn limits(&self, index: usize) -> Option<Thresholds> {
+        let metric = self.schema.metrics.get(index)?;
         let profile = self.schema.profiles.get(usize::from(self.profile));
         let profile_id = profile.map_or("", |profile| profile.id.as_str());
-        let limits = self
-            .rules
-            .resolve(metric, profile_id, self.name, self.cores)?;
-        judge.metric(index, metric, limits)
+        self.rules
+            .resolve(metric, profile_id, self.name, self.cores)
+    }
+}
+
+/// Whether a value is at a threshold or beyond. What was not observed is not: NaN compares false.
+fn passes(side: Breach, value: f64, threshold: f64) -> bool {
+    match side {
+        Breach::Above => value >= threshold,
+        Breach::Below => value <= threshold,
     }
 }
 

@@ -306,6 +306,61 @@ fn calibration_is_applied_to_the_score_and_to_each_condition() {
     );
 }
 
+#[test]
+fn an_outcome_is_what_the_assessed_metrics_did() {
+    let schema = Schema::server();
+    let (rules, calibration) = (ThresholdRules::default(), Calibration::Identity);
+    let subject = Subject {
+        schema: &schema,
+        rules: &rules,
+        calibration: &calibration,
+        profile: 0,
+        cores: None,
+        name: &name(),
+        current: &[],
+        hidden: &[],
+    };
+    // 10 steps of 5 minutes; disks are critical from 95 %, CPU from 2 % idle.
+    let outcome = |assessed: &[&str], observed: &[(&str, [f32; 10])]| {
+        let mut future = vec![&[f32::NAN; 10][..]; schema.metrics.len()];
+        for (metric, values) in observed {
+            future[column(metric)] = values;
+        }
+        let assessed = assessed.iter().map(|m| 1 << column(m)).sum();
+        let came = subject.outcome(assessed, &future, 10, 300)?;
+        Some((came.within_30m, came.within_horizon))
+    };
+    let fine = [50.0; 10];
+    let at = |step: usize, value: f32| {
+        let mut values = fine;
+        values[step] = value;
+        values
+    };
+    let disk = "disk_usage_pct";
+    let gone = f32::NAN;
+    assert_eq!(outcome(&[disk], &[(disk, fine)]), Some((false, false)));
+    assert_eq!(outcome(&[disk], &[(disk, at(5, 95.0))]), Some((true, true)));
+    assert_eq!(
+        outcome(&[disk], &[(disk, at(6, 96.0))]),
+        Some((false, true))
+    );
+    // What was not forecast does not count, and what was hardly observed nobody knows.
+    assert_eq!(outcome(&["swap_used_pct"], &[(disk, at(0, 99.0))]), None);
+    assert_eq!(
+        outcome(&[disk], &[(disk, at(9, gone))]),
+        Some((false, false))
+    );
+    let mut gaps = at(9, gone);
+    gaps[3] = gone;
+    assert_eq!(outcome(&[disk], &[(disk, gaps)]), None);
+    // CPU without idle, from its parts.
+    let parts = [("cpu_user_pct", at(8, 60.0)), ("cpu_sys_pct", at(8, 39.0))];
+    let idle = ["cpu_idle_pct"];
+    assert_eq!(outcome(&idle, &parts), Some((true, true)));
+    let half = [("cpu_user_pct", at(8, 99.0)), ("cpu_sys_pct", [0.0; 10])];
+    assert_eq!(outcome(&idle, &half), Some((false, true)));
+}
+
 /// What must hold for any input.
 fn check_sound(risk: &Risk) -> Result<(), TestCaseError> {
     for score in [risk.score, risk.unclamped, risk.score_30m] {

@@ -13,6 +13,8 @@ const BATCH: usize = 128;
 /// A forecast, and what came true.
 #[derive(Debug)]
 pub(crate) struct OriginForecast<'a> {
+    /// Whose.
+    pub(crate) server: &'a str,
     /// One entry per metric: quantiles `[step][level]` in the metric's unit; `None` where the context had nothing.
     pub(crate) metrics: &'a [Option<Box<[f32]>>],
     /// The server's bins from the first of the context to the end of the horizon; what lies after the origin was not
@@ -50,8 +52,9 @@ pub(crate) fn forecast_origins(
         if windows.is_empty() {
             continue;
         }
-        for ((_, around), prediction) in placed.iter().zip(model.predict(&windows)?) {
+        for ((origin, around), prediction) in placed.iter().zip(model.predict(&windows)?) {
             visit(&OriginForecast {
+                server: &origin.server,
                 metrics: &prediction.metrics,
                 track: &around.track,
                 bin: around.bin,

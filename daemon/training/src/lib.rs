@@ -5,10 +5,12 @@
 //! lack; it is never part of a score. The result is a model directory whose `training.json` tells data, options,
 //! losses and scores.
 
+mod calibrate;
 mod corpus;
 mod data;
 mod errors;
 mod forecast;
+mod judge;
 mod record;
 mod request;
 mod score;

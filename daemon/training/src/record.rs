@@ -1,21 +1,20 @@
 //! `training.json`: what a model was made of and how.
 
-use std::collections::BTreeMap;
-
 use argus_tft::train::Trained;
 use serde_json::{Value, json};
 
 use crate::data::{SourceFacts, rfc3339};
-use crate::{Scores, TrainRequest, TrainingError};
+use crate::judge::Judged;
+use crate::{TrainRequest, TrainingError};
 
 /// The record of a run. `from` is the checksum of the weights that it went on from.
 pub(crate) fn record(
     request: &TrainRequest,
     facts: &[&SourceFacts],
-    from: Option<String>,
+    from: Option<&str>,
     created_ms: i64,
     trained: &Trained,
-    scores: &BTreeMap<String, Scores>,
+    judged: &Judged,
 ) -> Result<Value, TrainingError> {
     let options = &request.train;
     Ok(json!({
@@ -28,6 +27,7 @@ pub(crate) fn record(
         "data": serde_json::to_value(facts)?,
         "options": serde_json::to_value(options)?,
         "run": serde_json::to_value(&trained.report)?,
-        "scores": serde_json::to_value(scores)?,
+        "scores": serde_json::to_value(&judged.scores)?,
+        "risk": serde_json::to_value(judged.reliability)?,
     }))
 }

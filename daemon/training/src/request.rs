@@ -1,27 +1,25 @@
 //! One training command, from files to a model directory.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use argus_generate::FleetSpec;
+use argus_risk::{Reliability, ThresholdRules};
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{
     self, Checkpoint, CheckpointError, Corpus, Job, Progress, Start, TrainError, TrainOptions,
-    TrainReport, Trained, Watch,
+    TrainReport, Watch,
 };
-use argus_tft::{Device, Model, ModelConfig, ModelFiles, ModelOptions, SaveError, Widening};
+use argus_tft::{Device, ModelConfig, ModelFiles, ModelOptions, SaveError};
 use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
 use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
-use crate::forecast::{OriginForecast, forecast_origins};
+use crate::judge::{Judge, is_written, write};
 use crate::record::record;
-use crate::score::Scorer;
 use crate::spool::{Making, RowsFrom, Spool};
-use crate::widen::Widener;
 use crate::workplace::Workplace;
 use crate::{Scores, TrainingError, schema_ref};
 
@@ -34,6 +32,8 @@ pub struct TrainRequest {
     pub synthetic: Option<SyntheticInput>,
     /// Profiles of servers whose rows name none; those of serving.
     pub profiles: ProfileRules,
+    /// Thresholds that differ from the schema's: what risk is calibrated for.
+    pub thresholds: ThresholdRules,
     /// Sizes of the network; not used where `from` is given.
     pub model: ModelOptions,
     /// A model directory to go on from: its sizes, encoders and normalisers are kept.
@@ -91,6 +91,8 @@ pub struct Outcome {
     pub report: TrainReport,
     /// Scores of each trace on its validation part, by trace name.
     pub scores: BTreeMap<String, Scores>,
+    /// How its risk is told there, before and after calibration.
+    pub risk: Reliability,
 }
 
 /// Where a command is.
@@ -200,20 +202,19 @@ pub fn train(
     })?;
 
     let name = directory_name(&request.name, place.created_ms());
-    let scores = widen_and_score(
+    let dir = request.output.join(&name);
+    let judge = Judge {
         request,
         schema,
-        &spool,
-        &cuts,
-        &mut trained,
-        &name,
-        observer,
-    )?;
-    let dir = request.output.join(&name);
+        spool: &spool,
+        cuts: &cuts,
+        former: from.as_ref(),
+    };
+    let judged = judge.judge(&mut trained, &name, observer)?;
     let facts: Vec<_> = cuts.iter().map(|cut| &cut.facts).collect();
-    let from = from.map(|files| files.weights_sha256);
-    let record = record(request, &facts, from, place.created_ms(), &trained, &scores)?;
-    match write(&dir, &trained, &record) {
+    let from = from.as_ref().map(|files| files.weights_sha256.as_str());
+    let record = record(request, &facts, from, place.created_ms(), &trained, &judged)?;
+    match write(&dir, &trained, &record, &judged.calibration) {
         // Killed after this very model was written.
         Err(SaveError::Exists(_)) if is_written(&dir, &trained)? => {}
         written => written?,
@@ -222,7 +223,8 @@ pub fn train(
     Ok(Outcome {
         dir,
         report: trained.report,
-        scores,
+        scores: judged.scores,
+        risk: judged.reliability,
     })
 }
 
@@ -304,82 +306,6 @@ fn identity(spool: &Spool, corpus: &SpoolCorpus<'_>, cuts: &[Cut]) -> Value {
     json!({ "sources": sources.collect::<Vec<_>>(), "sha256": spool.digest() })
 }
 
-/// Scores the model from files, through the code that serves it, and widens its quantiles by what came true there; only
-/// then does it appear under its name.
-fn widen_and_score(
-    request: &TrainRequest,
-    schema: &Schema,
-    spool: &Spool,
-    cuts: &[Cut],
-    trained: &mut Trained,
-    name: &str,
-    observer: &mut Observer<'_>,
-) -> Result<BTreeMap<String, Scores>, TrainingError> {
-    fs::create_dir_all(&request.output).map_err(TrainingError::io(&request.output))?;
-    let draft = request.output.join(format!(".{name}.unscored"));
-    let wanted = schema_ref(schema);
-    let mut forecast = |trained: &Trained, visit: &mut dyn FnMut(usize, &OriginForecast<'_>)| {
-        if draft.exists() {
-            remove(&draft)?;
-        }
-        write(&draft, trained, &Value::Null)?;
-        let model = Model::open(&draft, &wanted, request.device);
-        remove(&draft)?;
-        let model = model?;
-        for (position, cut) in cuts.iter().enumerate() {
-            let Some(origins) = &cut.scored else { continue };
-            let name = &cut.source.name;
-            let _ = (observer.tell)(Stage::Scoring { trace: name });
-            forecast_origins(&model, spool, position, origins, |forecast| {
-                visit(position, forecast)
-            })?;
-        }
-        Ok::<_, TrainingError>(())
-    };
-    let levels = trained.config.quantile_levels.clone();
-    // Of a model that this one went on from; better than none where the new data say too little.
-    let former = std::mem::take(&mut trained.config.widening);
-    let mut widener = Widener::new(&wanted, &levels, cuts.len());
-    forecast(trained, &mut |source, forecast| {
-        widener.add(source, forecast);
-    })?;
-    let mut widening = widener.finish();
-    let is_new = |old: &Widening| widening.iter().all(|new| new.metric != old.metric);
-    let kept: Vec<_> = former.into_iter().filter(is_new).collect();
-    widening.extend(kept);
-    trained.config.widening = widening;
-
-    let scorer = |_| Scorer::new(schema, &levels, spool.step_secs());
-    let mut scorers: Vec<Scorer<'_>> = cuts.iter().map(scorer).collect();
-    forecast(trained, &mut |source, forecast| {
-        scorers[source].add(forecast);
-    })?;
-    let scored = cuts.iter().zip(scorers);
-    let scored = scored.filter(|(cut, _)| cut.scored.is_some());
-    Ok(scored
-        .map(|(cut, scorer)| (cut.source.name.clone(), scorer.finish()))
-        .collect())
-}
-
-fn write(dir: &Path, trained: &Trained, record: &Value) -> Result<(), SaveError> {
-    let calibration = json!({ "kind": "identity" });
-    argus_tft::write(
-        dir,
-        &trained.config,
-        &trained.network,
-        &trained.state,
-        record,
-        &calibration,
-    )
-}
-
-/// Whether a directory holds these weights.
-fn is_written(dir: &Path, trained: &Trained) -> Result<bool, TrainingError> {
-    let path = dir.join(argus_tft::WEIGHTS_FILE);
-    let found = fs::read(&path).map_err(TrainingError::io(&path))?;
-    Ok(found == argus_tft::encode_weights(&trained.network, &trained.state)?)
-}
-
 /// The schema's usual model. A lag as long as the context is known for every future step and for no past one, so the
 /// encoder is spared those inputs.
 fn model_config(schema: &Schema, options: &ModelOptions) -> ModelConfig {
@@ -405,8 +331,4 @@ fn directory_name(name: &str, created_ms: i64) -> String {
     let created =
         jiff::Timestamp::from_millisecond(created_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{name}_{}", created.strftime("%Y%m%d_%H%M%S"))
-}
-
-fn remove(dir: &Path) -> Result<(), TrainingError> {
-    fs::remove_dir_all(dir).map_err(TrainingError::io(dir))
 }

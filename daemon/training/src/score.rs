@@ -139,6 +139,7 @@ mod tests {
         let mut metrics: Vec<Option<Box<[f32]>>> = vec![None; schema.metrics.len()];
         metrics[0] = Some([[0.0, 8.0, 16.0, 18.0], [0.0; 4]].concat().into());
         scorer.add(&OriginForecast {
+            server: "a",
             metrics: &metrics,
             track: &track,
             bin: 1,

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use argus_generate::{FleetSpec, generate};
+use argus_risk::{Calibration, MetricRules, ThresholdRules};
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{Ending, TrainOptions};
 use argus_tft::{Device, Model, ModelOptions};
@@ -74,6 +75,7 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
         },
         watched_share: 0.08,
         profiles: ProfileRules::default(),
+        thresholds: ThresholdRules::default(),
         from: None,
         device: Device::Cpu,
         output: dir.join("models"),
@@ -147,6 +149,55 @@ fn a_model_directory_tells_data_losses_and_scores() {
         !encoder.iter().any(|name| name.contains("lag")),
         "a lag beyond the context is no encoder input"
     );
+}
+
+#[test]
+fn risk_is_calibrated_by_what_came_true() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = dir.path().join("small.parquet");
+    // Disks that are full every other six hours.
+    write_trace_of(24, &trace, |series| {
+        let schema = Schema::server();
+        for (metric, values) in schema.metrics.iter().zip(&mut series.values) {
+            let full = |row: usize| if row / 72 % 2 == 0 { 60.0 } else { 97.0 };
+            match metric.name.as_str() {
+                "disk_usage_pct" => {
+                    (values.iter_mut().enumerate()).for_each(|(row, value)| *value = full(row))
+                }
+                "net_in_mb_s" => {}
+                _ => values.fill(f32::NAN),
+            }
+        }
+    });
+    let mut request = request(dir.path(), &trace);
+    request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
+    request.synthetic = None;
+    let outcome = run(&request).unwrap();
+    let risk = outcome.risk;
+    assert!(risk.windows >= 200, "{risk:?}");
+    assert!(risk.breached * 4 > risk.windows, "{risk:?}");
+    assert!(risk.brier_calibrated < risk.brier_computed, "{risk:?}");
+
+    let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
+    let told = &model.training()["risk"];
+    assert_eq!(told["windows"], risk.windows);
+    assert_eq!(told["brier_calibrated"], risk.brier_calibrated);
+    let text = model.calibration().to_string();
+    let calibration = Calibration::from_json(&text).unwrap();
+    assert_eq!(calibration.kind(), "isotonic");
+
+    // Thresholds that are never passed are another question, with another answer.
+    let never = MetricRules {
+        warning: Some(98.0),
+        critical: Some(99.0),
+        ..MetricRules::default()
+    };
+    request
+        .thresholds
+        .metrics
+        .insert("disk_usage_pct".to_owned(), never);
+    request.name = "quiet".to_owned();
+    assert_eq!(run(&request).unwrap().risk.breached, 0);
 }
 
 #[test]

@@ -164,10 +164,13 @@ fn shipped(args: &TrainBenchArgs, schema: &Schema) -> anyhow::Result<ModelConfig
     let config = Config::default();
     let lookup = settings::lookup(&args.model, &config, &settings::data_dir(&config));
     let chosen = lookup.choose();
-    let dir = chosen
-        .candidates
-        .first()
-        .context("no model directory was found")?;
+    let dir = (chosen.candidates.first())
+        .with_context(|| format!("no model was found; looked at: {}", chosen.because))?;
+    output::note(format_args!(
+        "sizes of {} ({})",
+        dir.display(),
+        chosen.because
+    ));
     let files = ModelFiles::read(dir, Some(&schema_ref(schema)), Device::Cpu)?;
     Ok(files.config)
 }

@@ -69,11 +69,14 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         })
         .collect();
     if args.json {
-        output::line(json!({ "model": outcome.dir, "report": outcome.report, "scores": scores }));
+        output::line(json!({
+            "model": outcome.dir, "report": outcome.report, "scores": scores, "risk": outcome.risk,
+        }));
     } else {
         for (name, score) in scores {
             output::line(format_args!("{name}: {score}"));
         }
+        output::line(format_args!("risk: {}", json!(outcome.risk)));
         output::line(format_args!("model written to {}", outcome.dir.display()));
     }
     Ok(Outcome::Done)
@@ -95,6 +98,7 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
         traces: traces(args)?,
         synthetic: synthetic(args),
         profiles: settings::profiles(&config),
+        thresholds: settings::thresholds(&config),
         model: ModelOptions {
             hidden_size: args.hidden_size,
             attention_heads: args.attention_heads,
