@@ -7,7 +7,7 @@ use argus_fleet::{EntityForecast, Risk};
 use argus_forecast::{
     Edits, Input, Interpretation, Lane, LoadedModel, MIN_CONTEXT_BINS, interpret, predict,
 };
-use argus_risk::ThresholdRules;
+use argus_risk::{Calibration, Subject, ThresholdRules};
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::Usual;
 use argus_trace::Series;
@@ -249,7 +249,13 @@ impl Replay {
         values.map(|v| v[span.clone()].to_vec()).collect()
     }
 
-    fn risk(&self, answer: &Answer<'_>) -> Option<Risk> {
+    /// Asks something of an answer's server as it is judged.
+    pub(crate) fn ask<T>(
+        &self,
+        answer: &Answer<'_>,
+        calibration: &Calibration,
+        ask: impl FnOnce(&Subject<'_>) -> T,
+    ) -> T {
         let server = answer.server;
         let mut current = server.current(answer.stroke.origin);
         if !self.edits.is_empty() {
@@ -257,18 +263,23 @@ impl Replay {
             let seen = answer.forecast.metrics.iter().zip(&mut current);
             seen.for_each(|(seen, now)| *now = seen.as_ref().map_or(f32::NAN, |m| m.current));
         }
-        let hidden = self.hidden(server, answer.stroke.origin);
-        let subject = argus_risk::Subject {
+        ask(&Subject {
             schema: &self.schema,
             rules: &self.thresholds,
-            calibration: &self.model.calibration,
+            calibration,
             profile: server.profile,
             cores: server.cores,
             name: &server.name,
             current: &current,
-            hidden: &hidden,
-        };
-        let risk = subject.assess(&answer.forecast);
+            hidden: &self.hidden(server, answer.stroke.origin),
+        })
+    }
+
+    fn risk(&self, answer: &Answer<'_>) -> Option<Risk> {
+        let calibration = &self.model.calibration;
+        let risk = self.ask(answer, calibration, |subject| {
+            subject.assess(&answer.forecast)
+        });
         // Without a metric that has a threshold nothing was judged, which is not the same as fine.
         (risk.assessed != 0).then_some(risk)
     }

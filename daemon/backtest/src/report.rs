@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::chain::Alert;
+use crate::reliability::RiskScores;
 use crate::scores::{HORIZONS, Scores};
 use crate::warnings::{Warnings, median};
 
@@ -35,6 +36,10 @@ pub struct Report {
     pub to: String,
     /// Forecast scores by metric and horizon.
     pub scores: Scores,
+    /// How risk is calibrated: `identity` or `isotonic`.
+    pub calibration: &'static str,
+    /// Told risk against what came true.
+    pub risk: RiskScores,
     /// The alerts that would have fired.
     pub alerts: AlertSummary,
     /// The alerts against known incidents, where they were given.
@@ -128,6 +133,7 @@ impl fmt::Display for Report {
             )?;
         }
         self.write_scores(f)?;
+        self.write_risk(f)?;
         self.write_alerts(f)?;
         if let Some(incidents) = &self.incidents {
             write_incidents(f, incidents)?;
@@ -178,6 +184,31 @@ impl Report {
                     score.model.coverage
                 )?;
             }
+        }
+        Ok(())
+    }
+
+    fn write_risk(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = [
+            ("8 h", &self.risk.within_8h),
+            ("30 min", &self.risk.within_30m),
+        ];
+        for (span, score) in told {
+            let Some(score) = score else { continue };
+            writeln!(
+                f,
+                "\nrisk within {span} ({}): {} of {} forecasts came true; Brier score {:.4}, of always telling their share {:.4}",
+                self.calibration, score.came_true, score.count, score.brier, score.base
+            )?;
+            let tenths = score.tenths.iter().map(|tenth| {
+                let [told, came] = [tenth.told, tenth.came_true].map(|share| 100.0 * share);
+                format!("{told:.1} → {came:.1} % ({})", tenth.count)
+            });
+            writeln!(
+                f,
+                "  told → came true: {}",
+                tenths.collect::<Vec<_>>().join(", ")
+            )?;
         }
         Ok(())
     }

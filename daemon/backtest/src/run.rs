@@ -12,6 +12,7 @@ use argus_trace::{
 use crate::bins::ServerBins;
 use crate::chain::{Alert, Chain};
 use crate::errors::BacktestError;
+use crate::reliability::RiskTally;
 use crate::replay::{Answer, Done, Replay};
 use crate::report::{AlertSummary, Report, Seconds};
 use crate::schedule::{self, Stroke};
@@ -77,13 +78,8 @@ pub fn backtest(
     progress: &mut dyn Progress,
 ) -> Result<Report, BacktestError> {
     let started = Instant::now();
-    if let Origins::Every(every_secs) = request.origins
-        && (every_secs == 0 || !every_secs.is_multiple_of(replay.step_secs))
-    {
-        return Err(BacktestError::Stride {
-            every_secs,
-            step_secs: replay.step_secs,
-        });
+    if let Origins::Every(every_secs) = request.origins {
+        check_stride(every_secs, replay.step_secs)?;
     }
     let counts = count_servers(&request.files, &replay.schema)?;
     progress.begin(expected(&counts, &request.origins));
@@ -98,8 +94,18 @@ pub fn backtest(
     Ok(report)
 }
 
+pub(crate) fn check_stride(every_secs: u32, step_secs: u32) -> Result<(), BacktestError> {
+    match every_secs > 0 && every_secs.is_multiple_of(step_secs) {
+        true => Ok(()),
+        false => Err(BacktestError::Stride {
+            every_secs,
+            step_secs,
+        }),
+    }
+}
+
 /// About how many forecasts a trace gives.
-fn expected(counts: &BTreeMap<String, ServerRows>, origins: &Origins) -> u64 {
+pub(crate) fn expected(counts: &BTreeMap<String, ServerRows>, origins: &Origins) -> u64 {
     match origins {
         Origins::Every(secs) => {
             let every_ms = i64::from(*secs) * 1000;
@@ -115,7 +121,10 @@ fn expected(counts: &BTreeMap<String, ServerRows>, origins: &Origins) -> u64 {
 }
 
 /// Servers that are read together.
-fn groups(counts: &BTreeMap<String, ServerRows>, origins: &Origins) -> Vec<BTreeSet<String>> {
+pub(crate) fn groups(
+    counts: &BTreeMap<String, ServerRows>,
+    origins: &Origins,
+) -> Vec<BTreeSet<String>> {
     let mut groups: Vec<BTreeSet<String>> = Vec::new();
     let mut rows = u64::MAX;
     for (name, count) in counts {
@@ -139,6 +148,7 @@ struct Run<'a> {
     request: &'a Request,
     forecasts: Option<ForecastWriter>,
     tally: Tally,
+    risk: RiskTally,
     alerts: Vec<Alert>,
     done: Done,
     servers: usize,
@@ -159,6 +169,7 @@ impl<'a> Run<'a> {
             request,
             forecasts: forecasts.transpose()?,
             tally: Tally::new(&replay.schema, levels, replay.step_secs),
+            risk: RiskTally::default(),
             alerts: Vec::new(),
             done: Done::default(),
             servers: 0,
@@ -210,13 +221,17 @@ impl<'a> Run<'a> {
             replay.step_secs,
         );
         let score = |answers: &[Answer<'_>]| {
-            let mut tally = empty.clone();
-            answers.iter().for_each(|answer| tally.add(answer));
-            tally
+            let (mut tally, mut risk) = (empty.clone(), RiskTally::default());
+            for answer in answers {
+                tally.add(answer);
+                risk.add(replay, answer);
+            }
+            (tally, risk)
         };
         let mut chain: Option<(usize, Chain<'_>)> = None;
-        let done = replay.run(servers, &strokes, score, |answers, tally| {
+        let done = replay.run(servers, &strokes, score, |answers, (tally, risk)| {
             self.tally.merge(&tally);
+            self.risk.merge(&risk);
             for answer in answers {
                 self.write(answer)?;
                 if chain
@@ -320,6 +335,8 @@ impl<'a> Run<'a> {
             from: rfc3339(from),
             to: rfc3339(to),
             scores: self.tally.scores(&self.replay.schema),
+            calibration: self.replay.model.calibration.kind(),
+            risk: self.risk.scores(),
             alerts: AlertSummary::new(&self.alerts, self.request.alerts.for_strikes, weeks.sum()),
             incidents: self
                 .request

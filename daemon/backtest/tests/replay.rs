@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use argus_alerts::AlertConfig;
 use argus_backtest::{
-    BacktestError, Origins, Progress, Replay, Report, Request, ServerBins, Stroke, Truth, backtest,
-    strided,
+    BacktestError, FitRequest, Origins, Progress, Replay, Report, Request, ServerBins, Stroke,
+    Truth, backtest, calibration_fit, strided,
 };
 use argus_fleet::{EditAction, InputEdit};
 use argus_forecast::{Edits, ModelSlot, schema_ref};
-use argus_risk::ThresholdRules;
+use argus_risk::{Calibration, ThresholdRules};
 use argus_schema::{ProfileRules, Record, Schema};
 use argus_store::window::{Window, WindowConfig};
 use argus_tft::{Device, ModelConfig, ModelOptions, Network, NormaliserState};
@@ -290,6 +290,59 @@ fn alerts_fire_after_three_strikes_of_scheduled_forecasts_and_are_judged() {
     let fired = read_alerts(&alerts_to);
     let first = fired.iter().find(on_memory).unwrap();
     assert!(first.1 <= start_ms + 3 * STEP_MS, "{fired:?}");
+}
+
+#[test]
+fn risk_is_judged_by_what_came_true_and_can_be_calibrated_by_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut replay = replay(dir.path());
+    let trace = dir.path().join("trace.parquet");
+    let calm: Vec<f32> = (0..6 * DAY).map(|bin| 40.0 + (bin % 12) as f32).collect();
+    write(
+        &trace,
+        &[series("calm", &calm), series("troubled", &troubled())],
+    );
+    let report = run(&replay, &request(&trace, 3600));
+    let before = report.risk.within_8h.clone().unwrap();
+    // Of 144 forecasts of each server the newest 8 see less than nine tenths of their 8 hours. The trouble lies in bins
+    // 864 to 983; of the origins 12 h - 1, those from h = 65 to 81 have some of it in the 96 bins that follow.
+    assert_eq!((before.count, before.came_true), (2 * 136, 17));
+    assert_eq!(report.calibration, "identity");
+
+    let fit = |replay: &Replay, from_ms: i64| {
+        let request = FitRequest {
+            files: vec![trace.clone()],
+            every_secs: 3600,
+            from_ms,
+        };
+        calibration_fit(replay, &request, &mut Silent(0)).unwrap()
+    };
+    let all = fit(&replay, i64::MIN);
+    assert_eq!(all.score(&Calibration::Identity), Some(before.clone()));
+    let late = fit(&replay, 100 * 3_600_000);
+    assert_eq!(late.score(&Calibration::Identity).unwrap().count, 2 * 37);
+    assert_eq!(late.finish(), None, "too few");
+
+    let place = replay.model.id.path.clone();
+    let calibration = all.finish().unwrap();
+    let told = all.score(&calibration);
+    let text = serde_json::to_string(&calibration).unwrap();
+    std::fs::write(Path::new(&place).join("calibration.json"), text).unwrap();
+    let slot = ModelSlot::new(Schema::server(), Device::Cpu);
+    slot.load(Path::new(&place)).unwrap();
+    replay.model = slot.current().unwrap();
+    let report = run(&replay, &request(&trace, 3600));
+    let after = report.risk.within_8h.clone().unwrap();
+    assert_eq!(
+        (report.calibration, Some(&after)),
+        ("isotonic", told.as_ref())
+    );
+    assert!(after.brier < before.brier, "{before:?} {after:?}");
+    // What is computed does not depend on what was told before.
+    assert_eq!(
+        fit(&replay, i64::MIN).score(&Calibration::Identity),
+        Some(before)
+    );
 }
 
 fn read_alerts(path: &Path) -> Vec<(String, i64, String)> {

@@ -1,15 +1,16 @@
 //! The curve from computed probabilities to observed frequencies, by isotonic regression.
 //!
 //! Windows are sorted by what was computed for them, and neighbours are pooled until the share that came true never
-//! falls (pool adjacent violators). A curve goes through the pools' means, from (0, 0) to (1, 1): what cannot be stays
-//! impossible, what must be stays certain, and between them it rises everywhere, so that two entities with different
-//! risks never become equal and an explanation always finds a slope. A few windows that were told rightly are added all
-//! along the curve: where hardly any data are, it stays near what was computed.
+//! falls (pool adjacent violators). The curve crosses each pool from its first window to its last at about that share,
+//! and joins (0, 0) to (1, 1): what cannot be stays impossible, what must be stays certain. Within a pool it rises a
+//! little instead of lying flat, so that two entities with different risks never become equal and an explanation always
+//! finds a slope. A few windows that were told rightly are added all along the curve: where hardly any data are, it
+//! stays near what was computed.
 
 use std::iter::Sum;
 
 use argus_fleet::Risk;
-use serde::Serialize;
+use argus_score::{ProbabilityScore, ProbabilitySums};
 
 use crate::Calibration;
 use crate::outcome::Outcome;
@@ -20,27 +21,18 @@ const LEAST_WINDOWS: usize = 200;
 const PRIOR_PLACES: usize = 29;
 const PRIOR_LOG_ODDS: f64 = 7.0;
 const PRIOR_WEIGHT: f64 = 10.0;
-/// Most points of a curve; of more windows, neighbours are pooled beforehand.
-const MOST_POINTS: usize = 2_000;
+/// What is computed below this is as good as impossible.
+const LEAST: f64 = 1e-12;
+/// Of more pools, neighbours are joined.
+const MOST_POOLS: usize = 2_000;
+/// How much the curve rises within a pool, on either side of its mean, as a part of the way to the nearer neighbour.
+const TILT: f64 = 0.1;
 
 /// Collects what was computed and what came true.
 #[derive(Debug, Clone, Default)]
 pub struct CalibrationFit {
     horizon: Pairs,
     soon: Pairs,
-}
-
-/// How well told probabilities were: over the windows that a curve was fitted to, or over others.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Reliability {
-    /// Windows.
-    pub windows: usize,
-    /// Of these, with a critical threshold passed within the horizon.
-    pub breached: usize,
-    /// Mean square of the probability less what came true (Brier score), as computed; lower is better.
-    pub brier_computed: f64,
-    /// The same as told by the curve.
-    pub brier_calibrated: f64,
 }
 
 impl CalibrationFit {
@@ -57,20 +49,13 @@ impl CalibrationFit {
         self.soon.0.extend(other.soon.0);
     }
 
-    /// How well a calibration tells what was collected.
-    pub fn reliability(&self, calibration: &Calibration) -> Reliability {
-        let pairs = &self.horizon.0;
-        let mean = |told: &dyn Fn(f64) -> f64| {
-            let error = |(p, came): &(f64, bool)| (told(*p) - f64::from(u8::from(*came))).powi(2);
-            let sum: f64 = pairs.iter().map(error).sum();
-            (sum / pairs.len().max(1) as f64 * 1e6).round() / 1e6
-        };
-        Reliability {
-            windows: pairs.len(),
-            breached: pairs.iter().filter(|(_, came)| *came).count(),
-            brier_computed: mean(&|p| p),
-            brier_calibrated: mean(&|p| calibration.apply(p)),
+    /// How well a calibration tells what came true within the horizon; `None` without a window.
+    pub fn score(&self, calibration: &Calibration) -> Option<ProbabilityScore> {
+        let mut sums = ProbabilitySums::default();
+        for (computed, came_true) in &self.horizon.0 {
+            sums.add(calibration.apply(*computed), *came_true);
         }
+        sums.score()
     }
 
     /// The calibration; `None` where too few windows say anything.
@@ -109,14 +94,28 @@ impl Pairs {
             Pool::new(p, p, PRIOR_WEIGHT)
         });
         let mut pools: Vec<Pool> = own.chain(prior).collect();
-        pools.sort_by(|a, b| a.computed().total_cmp(&b.computed()));
-        let alike = pools.len().div_ceil(MOST_POINTS);
-        let pools = pools.chunks(alike).map(|pools| pools.iter().copied().sum());
-        let between = (pooled(pools).into_iter())
-            .map(|pool| (short(pool.computed()), short(pool.observed())))
-            .filter(|(computed, _)| *computed > 0.0 && *computed < 1.0);
-        let from = std::iter::once((0.0, 0.0));
-        from.chain(between).chain([(1.0, 1.0)]).unzip()
+        pools.sort_by(|a, b| a.first.total_cmp(&b.first));
+        let pools = pooled(pools);
+        let joined = pools.chunks(pools.len().div_ceil(MOST_POOLS));
+        let pools: Vec<Pool> = joined.map(|pools| pools.iter().copied().sum()).collect();
+        let observed = |place: Option<usize>| Some(pools.get(place?)?.observed());
+        let mut points = vec![(0.0, 0.0)];
+        for (place, pool) in pools.iter().enumerate() {
+            let (own, below) = (pool.observed(), observed(place.checked_sub(1)));
+            let to_next = observed(Some(place + 1)).unwrap_or(1.0) - own;
+            let tilt = TILT * (own - below.unwrap_or(0.0)).min(to_next);
+            let (first, last) = (pool.first.max(LEAST), pool.last.max(LEAST));
+            match first < last {
+                true => points.extend([(first, own - tilt), (last, own + tilt)]),
+                false => points.push((first, own)),
+            }
+        }
+        points.retain(|(computed, _)| *computed < 1.0);
+        points.push((1.0, 1.0));
+        points.dedup_by_key(|(computed, _)| short(*computed));
+        (points.into_iter())
+            .map(|(computed, observed)| (short(computed), short(observed)))
+            .unzip()
     }
 }
 
@@ -128,22 +127,22 @@ fn short(value: f64) -> f64 {
 /// Neighbouring windows that are told the same.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pool {
+    /// Least and greatest of what was computed.
+    first: f64,
+    last: f64,
     weight: f64,
-    computed: f64,
+    /// Sum of what came true.
     observed: f64,
 }
 
 impl Pool {
     fn new(computed: f64, observed: f64, weight: f64) -> Self {
         Self {
+            first: computed,
+            last: computed,
             weight,
-            computed: weight * computed,
             observed: weight * observed,
         }
-    }
-
-    fn computed(&self) -> f64 {
-        self.computed / self.weight
     }
 
     fn observed(&self) -> f64 {
@@ -151,22 +150,25 @@ impl Pool {
     }
 }
 
+/// Of neighbours, ascending.
 impl Sum for Pool {
     fn sum<I: Iterator<Item = Self>>(pools: I) -> Self {
-        pools.fold(Self::default(), |a, b| Self {
+        let join = |a: Self, b: Self| Self {
+            first: a.first,
+            last: b.last,
             weight: a.weight + b.weight,
-            computed: a.computed + b.computed,
             observed: a.observed + b.observed,
-        })
+        };
+        pools.reduce(join).unwrap_or_default()
     }
 }
 
 /// Pools, ascending by what was computed, until what was observed rises from each to the next.
-fn pooled(pools: impl Iterator<Item = Pool>) -> Vec<Pool> {
+fn pooled(pools: Vec<Pool>) -> Vec<Pool> {
     let mut kept: Vec<Pool> = Vec::new();
     for mut pool in pools {
-        while let Some(last) = kept
-            .pop_if(|last| last.observed() >= pool.observed() || last.computed() >= pool.computed())
+        while let Some(last) =
+            kept.pop_if(|last| last.observed() >= pool.observed() || last.last >= pool.first)
         {
             pool = [last, pool].into_iter().sum();
         }
@@ -201,14 +203,12 @@ mod tests {
             assert!((told - p).abs() < 0.02, "{p}: {told}");
             assert!((curve.apply_30m(p) - p).abs() < 0.02, "{p}");
         }
-        let reliability = fit.reliability(&curve);
-        assert_eq!(
-            (reliability.windows, reliability.breached),
-            (100_000, 49_500)
-        );
+        let told = fit.score(&curve).expect("has windows");
+        assert_eq!((told.count, told.came_true), (100_000, 49_500));
         // p (1 - p), averaged, is what nobody can tell.
-        assert!((reliability.brier_calibrated - 1.0 / 6.0).abs() < 1e-3);
-        assert!(reliability.brier_computed > reliability.brier_calibrated + 0.01);
+        assert!((told.brier - 1.0 / 6.0).abs() < 1e-3);
+        let computed = fit.score(&Calibration::Identity).expect("has windows");
+        assert!(computed.brier > told.brier + 0.01);
     }
 
     #[test]

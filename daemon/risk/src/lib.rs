@@ -26,7 +26,7 @@ mod outcome;
 mod thresholds;
 
 pub use calibration::{Calibration, CalibrationError};
-pub use fit::{CalibrationFit, Reliability};
+pub use fit::CalibrationFit;
 pub use fleet::fleet_risk;
 pub use outcome::Outcome;
 pub use thresholds::{MetricRules, RuleError, ThresholdRules};

@@ -32,23 +32,22 @@ impl Subject<'_> {
                 Some((index, metric.name == cpu::IDLE, metric.breach?, critical))
             })
             .collect();
+        let at = |index: usize, step: usize| {
+            let series = future.get(index).copied().unwrap_or_default();
+            series.get(step).copied().unwrap_or(f32::NAN)
+        };
         let mut observed = 0;
         let mut first = None;
         for step in 0..horizon {
-            let at = |series: &&[f32]| series.get(step).copied().unwrap_or(f32::NAN);
-            let now: Vec<f32> = future.iter().map(at).collect();
-            let values = conditions.iter().map(|&(index, is_idle, side, limit)| {
-                let own = now.get(index).copied().map_or(f64::NAN, f64::from);
-                let value = match own.is_nan() && is_idle {
-                    true => cpu::ALL - cpu::used_now(self.schema, &now),
-                    false => own,
-                };
-                (value, passes(side, value, limit))
-            });
             let mut any = false;
-            for (value, passed) in values {
+            for &(index, is_idle, side, limit) in &conditions {
+                let mut value = f64::from(at(index, step));
+                if value.is_nan() && is_idle {
+                    let now: Vec<f32> = (0..future.len()).map(|index| at(index, step)).collect();
+                    value = cpu::ALL - cpu::used_now(self.schema, &now);
+                }
                 any |= !value.is_nan();
-                if passed {
+                if passes(side, value, limit) {
                     first.get_or_insert(step);
                 }
             }

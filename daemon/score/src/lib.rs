@@ -1,12 +1,16 @@
-//! How good quantile forecasts are: pinball loss, coverage, absolute error.
+//! How good forecasts are: quantiles by pinball loss, coverage and absolute error, probabilities by their Brier score.
 //!
 //! Pure arithmetic, shared by whoever judges a forecast, so that a score means the same in a training report, in a
-//! backtest and in a live score-card. [`QuantileSums`] adds single values up and can be merged; [`QuantileScore`] is
-//! what people read.
+//! backtest and in a live score-card. [`QuantileSums`] and [`ProbabilitySums`] add single values up and can be merged;
+//! [`QuantileScore`] and [`ProbabilityScore`] are what people read.
 //!
 //! The *weighted quantile loss* (wQL) is the mean over the levels of `2 · Σ pinball / Σ |y|`, where the pinball loss of
 //! level `q` at error `e = y − forecast` is `max(q·e, (q − 1)·e)` (Koenker and Bassett, 1978). Of a point forecast, whose
 //! quantiles are all alike, it is `Σ |e| / Σ |y|`, for levels that lie around one half.
+
+mod probability;
+
+pub use probability::{ProbabilityScore, ProbabilitySums, Tenth};
 
 use serde::{Deserialize, Serialize};
 

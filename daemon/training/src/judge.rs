@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use argus_risk::{Calibration, Reliability};
+use argus_risk::Calibration;
 use argus_schema::Schema;
+use argus_score::ProbabilityScore;
 use argus_tft::train::Trained;
 use argus_tft::{Model, ModelFiles, SaveError, Widening};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::calibrate::Calibrator;
@@ -19,6 +21,16 @@ use crate::score::Scorer;
 use crate::spool::Spool;
 use crate::widen::Widener;
 use crate::{Scores, TrainingError, schema_ref};
+
+/// How well the probability of passing a critical threshold within the horizon was told on the validation parts, which
+/// are also what the calibration was fitted to; `None` where nothing was judged.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RiskScores {
+    /// Before calibration.
+    pub computed: Option<ProbabilityScore>,
+    /// After it.
+    pub calibrated: Option<ProbabilityScore>,
+}
 
 /// What a model is judged by.
 pub(crate) struct Judge<'a> {
@@ -36,7 +48,7 @@ pub(crate) struct Judged {
     pub(crate) scores: BTreeMap<String, Scores>,
     /// `calibration.json`.
     pub(crate) calibration: Value,
-    pub(crate) reliability: Reliability,
+    pub(crate) risk: RiskScores,
 }
 
 impl Judge<'_> {
@@ -84,7 +96,10 @@ impl Judge<'_> {
             scores: scored
                 .map(|(cut, scorer)| (cut.source.name.clone(), scorer.finish()))
                 .collect(),
-            reliability: fit.reliability(&calibration),
+            risk: RiskScores {
+                computed: fit.score(&Calibration::Identity),
+                calibrated: fit.score(&calibration),
+            },
             calibration: serde_json::to_value(calibration)?,
         })
     }

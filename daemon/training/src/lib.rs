@@ -20,6 +20,7 @@ mod widen;
 mod workplace;
 
 pub use errors::TrainingError;
+pub use judge::RiskScores;
 pub use request::{Observer, Outcome, Stage, SyntheticInput, TraceInput, TrainRequest, train};
 pub use score::{MetricScore, Scores};
 pub use speed::{TrainingSpeed, measure_speed};

@@ -28,6 +28,6 @@ pub(crate) fn record(
         "options": serde_json::to_value(options)?,
         "run": serde_json::to_value(&trained.report)?,
         "scores": serde_json::to_value(&judged.scores)?,
-        "risk": serde_json::to_value(judged.reliability)?,
+        "risk": serde_json::to_value(&judged.risk)?,
     }))
 }

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argus_generate::FleetSpec;
-use argus_risk::{Reliability, ThresholdRules};
+use argus_risk::ThresholdRules;
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{
     self, Checkpoint, CheckpointError, Corpus, Job, Progress, Start, TrainError, TrainOptions,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
 use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
-use crate::judge::{Judge, is_written, write};
+use crate::judge::{Judge, RiskScores, is_written, write};
 use crate::record::record;
 use crate::spool::{Making, RowsFrom, Spool};
 use crate::workplace::Workplace;
@@ -92,7 +92,7 @@ pub struct Outcome {
     /// Scores of each trace on its validation part, by trace name.
     pub scores: BTreeMap<String, Scores>,
     /// How its risk is told there, before and after calibration.
-    pub risk: Reliability,
+    pub risk: RiskScores,
 }
 
 /// Where a command is.
@@ -224,7 +224,7 @@ pub fn train(
         dir,
         report: trained.report,
         scores: judged.scores,
-        risk: judged.reliability,
+        risk: judged.risk,
     })
 }
 

@@ -173,15 +173,15 @@ fn risk_is_calibrated_by_what_came_true() {
     request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
     request.synthetic = None;
     let outcome = run(&request).unwrap();
-    let risk = outcome.risk;
-    assert!(risk.windows >= 200, "{risk:?}");
-    assert!(risk.breached * 4 > risk.windows, "{risk:?}");
-    assert!(risk.brier_calibrated < risk.brier_computed, "{risk:?}");
+    let [computed, calibrated] = [&outcome.risk.computed, &outcome.risk.calibrated];
+    let (computed, calibrated) = (computed.as_ref().unwrap(), calibrated.as_ref().unwrap());
+    assert!(computed.count >= 200, "{computed:?}");
+    assert!(computed.came_true * 4 > computed.count, "{computed:?}");
+    assert!(calibrated.brier < computed.brier, "{calibrated:?}");
 
     let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
-    let told = &model.training()["risk"];
-    assert_eq!(told["windows"], risk.windows);
-    assert_eq!(told["brier_calibrated"], risk.brier_calibrated);
+    let told = &model.training()["risk"]["calibrated"];
+    assert_eq!(told["brier"], calibrated.brier);
     let text = model.calibration().to_string();
     let calibration = Calibration::from_json(&text).unwrap();
     assert_eq!(calibration.kind(), "isotonic");
@@ -197,7 +197,7 @@ fn risk_is_calibrated_by_what_came_true() {
         .metrics
         .insert("disk_usage_pct".to_owned(), never);
     request.name = "quiet".to_owned();
-    assert_eq!(run(&request).unwrap().risk.breached, 0);
+    assert_eq!(run(&request).unwrap().risk.calibrated.unwrap().came_true, 0);
 }
 
 #[test]

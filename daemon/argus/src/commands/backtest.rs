@@ -47,7 +47,7 @@ pub struct BacktestArgs {
 }
 
 /// Seconds of `90s`, `5m`, `1h` or `1d`.
-fn parse_span(text: &str) -> Result<u32, String> {
+pub(super) fn parse_span(text: &str) -> Result<u32, String> {
     let wanted = || format!("`{text}` is no time; wanted is a number with s, m, h or d, e.g. 30m");
     let unit = text.chars().next_back().ok_or_else(wanted)?;
     let secs = match unit {
@@ -115,7 +115,8 @@ pub fn run(args: &BacktestArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-struct Bar(ProgressBar);
+/// A progress bar of forecasts.
+pub(super) struct Bar(pub(super) ProgressBar);
 
 impl Progress for Bar {
     fn begin(&mut self, forecasts: u64) {

@@ -2,6 +2,7 @@
 
 pub mod backtest;
 pub mod bench;
+pub mod calibrate;
 pub mod config;
 pub mod forecast;
 pub mod generate;

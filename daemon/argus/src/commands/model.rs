@@ -12,6 +12,7 @@ use argus_tft::{Device, ImportOptions, UnknownEntity, parity};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::calibrate::{self, CalibrateArgs};
 use crate::cli::ModelSelection;
 use crate::exit::Outcome;
 use crate::output;
@@ -42,6 +43,11 @@ pub enum ModelCommand {
         after_help = "Example:\n  argus model import --config config.json --weights model.safetensors --output models/mine"
     )]
     Import(ImportArgs),
+    /// Fit a model's risk to what came true in a trace that it did not learn from, for the thresholds that you have.
+    #[command(
+        after_help = "Example:\n  argus model calibrate --model models/mine --input trace.parquet --from 2026-03-01"
+    )]
+    Calibrate(CalibrateArgs),
     /// List model directories, newest first; the active one is marked.
     List(RegistryArgs),
     /// Make a model the active one. A running daemon that follows the data directory's pointer takes it over at once.
@@ -127,6 +133,7 @@ pub fn run(args: &ModelArgs) -> anyhow::Result<Outcome> {
             })
         }
         ModelCommand::Import(args) => import(args),
+        ModelCommand::Calibrate(args) => calibrate::run(args),
         ModelCommand::List(registry) => registry.open()?.list(),
         ModelCommand::Activate { model, registry } => registry.open()?.activate(model),
         ModelCommand::Rollback(registry) => registry.open()?.roll_back(),
