@@ -16,7 +16,7 @@ use super::sample::Shape;
 
 /// Days that what is mixed may lie apart.
 const MOST_DAYS_APART: i64 = 6;
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Another track of the same source, whose values are averaged with a window's own.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -147,6 +147,7 @@ mod tests {
             encoder: 12,
             decoder: 12,
             asks: None,
+            metrics: &[],
         };
         let mut drawn = [0; 3];
         for _ in 0..600 {

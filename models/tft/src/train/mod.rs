@@ -12,6 +12,7 @@
 mod checkpoint;
 mod chunks;
 mod corpus;
+mod disguise;
 mod errors;
 mod feed;
 mod fit;

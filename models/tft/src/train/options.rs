@@ -131,6 +131,8 @@ impl TrainOptions {
             shift_periods,
             blur,
             mix,
+            exchange,
+            redate,
         } = self.roughening;
         if ![
             shorten,
@@ -143,6 +145,8 @@ impl TrainOptions {
             shift_periods,
             blur,
             mix,
+            exchange,
+            redate,
         ]
         .into_iter()
         .all(share)
@@ -179,6 +183,10 @@ pub struct Roughening {
     pub blur: f64,
     /// Values are averaged with those of another host, or of its own on another day, where the data have such.
     pub mix: f64,
+    /// Some metrics run as others of the same host did. Where the profile is unknown, as with the next.
+    pub exchange: f64,
+    /// Its dates are others.
+    pub redate: f64,
 }
 
 impl Roughening {
@@ -194,6 +202,8 @@ impl Roughening {
         shift_periods: 0.0,
         blur: 0.0,
         mix: 0.0,
+        exchange: 0.0,
+        redate: 0.0,
     };
     /// Most windows as they are, each kind of trouble often enough to be learned.
     pub const USUAL: Self = Self {
@@ -207,5 +217,7 @@ impl Roughening {
         shift_periods: 0.5,
         blur: 0.5,
         mix: 0.5,
+        exchange: 0.5,
+        redate: 0.7,
     };
 }

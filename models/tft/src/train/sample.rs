@@ -9,6 +9,7 @@ use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
 use super::mix::{Mix, read_mixed};
 use super::{Roughening, TrainError};
 use crate::model_config::ModelConfig;
+use crate::schema_ref::MetricRef;
 use crate::usual::Usual;
 use crate::window::{Future, Window, is_observed};
 
@@ -37,6 +38,7 @@ pub(crate) struct Shape<'a> {
     pub(crate) decoder: usize,
     /// The model, if it asks for what lies before the encoder.
     pub(crate) asks: Option<&'a ModelConfig>,
+    pub(crate) metrics: &'a [MetricRef],
 }
 
 impl<'a> Shape<'a> {
@@ -46,6 +48,7 @@ impl<'a> Shape<'a> {
             encoder,
             decoder: config.horizon(),
             asks: (config.history_steps() > encoder).then_some(config),
+            metrics: &config.schema.metrics,
         }
     }
 
@@ -66,6 +69,12 @@ impl<'a> Shape<'a> {
         self.first_bin(window)..self.bins(window, end).end
     }
 
+    /// Greatest legal value of a metric.
+    pub(crate) fn most(&self, metric: usize) -> f32 {
+        let of_metric = self.metrics.get(metric);
+        of_metric.map_or(f32::MAX, |metric| metric.range().1)
+    }
+
     /// The period of what lies before the encoder, in bins.
     pub(crate) fn period(&self) -> usize {
         let rhythm = self.asks.and_then(|config| config.direct);
@@ -75,8 +84,8 @@ impl<'a> Shape<'a> {
 
 impl Sample {
     /// Reads the window that ends with a bin of a track: at most the longest encoder, and at most the longest decoder
-    /// after it. Bins from `end` on are not read. `change` may change what was read, up to the window's last bin, before
-    /// anything is made of it; the first so many bins lie before the encoder.
+    /// after it. Bins from `end` on are not read. Before anything is made of what was read, `disguise` may change all of
+    /// it, and `change` what lies up to the window's last bin; the first so many bins lie before the encoder.
     ///
     /// # Errors
     /// When the corpus cannot be read.
@@ -86,11 +95,13 @@ impl Sample {
         shape: Shape<'_>,
         end: usize,
         mix: Option<Mix>,
+        disguise: impl FnOnce(&mut Track),
         change: impl FnOnce(&mut Track, usize),
     ) -> Result<Self, TrainError> {
         let Range { start, end } = shape.bins(window, end);
         let from = shape.first_bin(window);
         let mut track = read_mixed(corpus, window, mix, start..end)?;
+        disguise(&mut track);
         let future = (track.values.iter_mut())
             .map(|values| values.split_off(window.origin + 1 - start))
             .collect();
@@ -151,14 +162,8 @@ impl Sample {
             .any(|(past, future)| any(past) && any(future))
     }
 
-    /// Makes the window look like those of other hosts: shorter, without some metrics, status or profile.
-    pub(crate) fn roughen(
-        &mut self,
-        roughening: &Roughening,
-        unknown_profile: &str,
-        encoder: usize,
-        rng: &mut StdRng,
-    ) {
+    /// Makes the window look like those of other hosts: shorter, without some metrics or status.
+    pub(crate) fn roughen(&mut self, roughening: &Roughening, encoder: usize, rng: &mut StdRng) {
         if rng.random_bool(roughening.shorten) && self.status.len() > LEAST_STEPS {
             let keep = rng
                 .random_range(LEAST_STEPS..=encoder)
@@ -189,9 +194,6 @@ impl Sample {
             && let Some(usual) = &mut self.usual
         {
             usual.blur(rng);
-        }
-        if rng.random_bool(roughening.drop_profile) {
-            unknown_profile.clone_into(&mut self.profile);
         }
     }
 }
@@ -253,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_profile_is_what_serving_calls_it() {
+    fn a_window_ends_with_its_bin_and_may_lose_its_status() {
         let track = Track {
             profile: "database".to_owned(),
             first_bin_ms: 0,
@@ -274,9 +276,10 @@ mod tests {
             encoder: 24,
             decoder: 12,
             asks: None,
+            metrics: &[],
         };
-        let mut sample =
-            Sample::read(&corpus, window, shape, 60, None, |_, _| {}).expect("is in memory");
+        let mut sample = Sample::read(&corpus, window, shape, 60, None, |_| {}, |_, _| {})
+            .expect("is in memory");
         assert_eq!(
             (
                 sample.past[0].len(),
@@ -286,12 +289,11 @@ mod tests {
             (24, 12, 30 * 300_000)
         );
         let always = Roughening {
-            drop_profile: 1.0,
             drop_status: 1.0,
             ..Roughening::NONE
         };
-        sample.roughen(&always, "generic", 24, &mut StdRng::seed_from_u64(1));
-        assert_eq!(sample.window().profile, "generic");
+        sample.roughen(&always, 24, &mut StdRng::seed_from_u64(1));
+        assert_eq!(sample.window().profile, "database");
         assert_eq!(sample.status, [0; 24]);
     }
 }

@@ -8,13 +8,14 @@
 //! epoch), the windows of a chunk from that and the chunk, the draws of a batch from (seed, step). A [`Position`] is
 //! therefore all that a checkpoint needs to go on with the very same windows.
 
-use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::chunks::{Chunking, Origin};
 use super::corpus::{Corpus, LEAST_STEPS, Track, WindowRef};
+use super::disguise::disguise;
 use super::mix::Mix;
 use super::sample::{Sample, Shape};
 use super::seeds::seeded;
@@ -203,12 +204,7 @@ impl<'c> Sampler<'c> {
         while samples.len() < windows {
             let source = self.next_source();
             let mut sample = self.draw(source, &mut rng)?;
-            sample.roughen(
-                &self.roughening,
-                &self.unknown_profile,
-                self.shape.encoder,
-                &mut rng,
-            );
+            sample.roughen(&self.roughening, self.shape.encoder, &mut rng);
             if sample.is_useful() {
                 samples.push(sample);
             }
@@ -254,10 +250,15 @@ impl<'c> Sampler<'c> {
                 true => Mix::draw(self.corpus, window, self.shape, end, rng),
                 false => None,
             };
+            let mut of_host = StdRng::seed_from_u64(rng.random());
+            let whole = |track: &mut Track| {
+                let (unknown, roughening) = (&self.unknown_profile, &self.roughening);
+                disguise(track, self.shape, unknown, roughening, &mut of_host);
+            };
             let change = |track: &mut Track, before| {
                 past::roughen(track, before, period, &self.roughening, rng);
             };
-            let sample = Sample::read(self.corpus, window, self.shape, end, mix, change)?;
+            let sample = Sample::read(self.corpus, window, self.shape, end, mix, whole, change)?;
             if sample.starts_from_data() && sample.is_useful() {
                 let source = &mut self.sources[index];
                 source.useful_epoch = source.epoch;
@@ -341,6 +342,7 @@ mod tests {
         encoder: 48,
         decoder: 24,
         asks: None,
+        metrics: &[],
     };
 
     fn corpus(bins: usize) -> MemoryCorpus {

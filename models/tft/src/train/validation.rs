@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
         for windows in windows.chunks(self.batch_windows) {
             let read = |window: &WindowRef| {
                 let end = self.corpus.spans(window.source)[window.track].bins;
-                Sample::read(self.corpus, *window, shape, end, None, |_, _| {})
+                Sample::read(self.corpus, *window, shape, end, None, |_| {}, |_, _| {})
             };
             let samples = windows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
             let lessons =
