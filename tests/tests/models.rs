@@ -165,3 +165,73 @@ fn what_is_active_survives_a_restart() -> anyhow::Result<()> {
         Ok(())
     })
 }
+
+#[test]
+fn a_model_is_calibrated_to_a_trace() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let argus = |arguments: &[&str]| -> anyhow::Result<(Option<i32>, String, String)> {
+        let run = Command::new(prepared("ARGUS_BIN")?)
+            .args(arguments)
+            .current_dir(dir.path())
+            .output()?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ok((run.status.code(), text(&run.stdout), text(&run.stderr)))
+    };
+    let told = |arguments: &[&str]| -> anyhow::Result<Value> {
+        let (code, out, said) = argus(arguments)?;
+        ensure!(code == Some(0), "{arguments:?}: {said}");
+        Ok(serde_json::from_str(&out)?)
+    };
+    let shipped = told(&["model", "list", "--json", "--data-dir", "none"])?;
+    let shipped = PathBuf::from(shipped["active"].as_str().context("a shipped model")?);
+    let model = dir.path().join("mine_20300101_000000");
+    std::fs::create_dir(&model)?;
+    for entry in std::fs::read_dir(shipped)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), model.join(entry.file_name()))?;
+    }
+    let file = model.join("calibration.json");
+    let identity = r#"{"kind":"identity"}"#;
+    std::fs::write(&file, identity)?;
+    let fleet = [
+        "generate",
+        "--servers",
+        "7",
+        "--days",
+        "3",
+        "--seed",
+        "5",
+        "--output",
+    ];
+    let (code, _, said) = argus(&[&fleet[..], &["fleet.parquet"]].concat())?;
+    ensure!(code == Some(0), "{said}");
+
+    let calibrate = |more: &[&str]| {
+        let given = ["model", "calibrate", "--model", "mine_20300101_000000"];
+        [&given[..], &["--input", "fleet.parquet", "--json"], more].concat()
+    };
+    let (code, _, said) = argus(&calibrate(&["--every", "1d"]))?;
+    ensure!(
+        code == Some(2) && said.contains("too few"),
+        "{code:?}: {said}"
+    );
+    let would = told(&calibrate(&["--dry-run"]))?;
+    ensure!(
+        std::fs::read_to_string(&file)? == identity,
+        "a dry run writes nothing"
+    );
+    let done = told(&calibrate(&[]))?;
+    ensure!(
+        done["now"] == would["now"] && done["before"] == done["computed"],
+        "{done}"
+    );
+    let brier = |when: &str| done[when]["brier"].as_f64().context("a score");
+    ensure!(brier("now")? < brier("computed")?, "{done}");
+    let again = told(&calibrate(&["--dry-run"]))?;
+    ensure!(again["before"] == done["now"], "{again}");
+    let replaced: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    ensure!(replaced["kind"] == "isotonic", "{replaced}");
+    let files = std::fs::read_dir(&model)?.count();
+    ensure!(files == 4, "{files} files: something is left behind");
+    Ok(())
+}

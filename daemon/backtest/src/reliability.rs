@@ -15,7 +15,7 @@ use crate::run::{Origins, Progress, check_stride, expected, groups};
 use crate::schedule;
 
 /// How well risk was told: the probability that a server passes a critical threshold, against whether it did. Windows
-/// of which a tenth was not observed are left out.
+/// of which more than a tenth was not observed are left out.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RiskScores {
     /// Within 8 hours.
@@ -81,7 +81,7 @@ pub fn calibration_fit(
     let every_steps = i64::from(request.every_secs / replay.step_secs);
     let mut fit = CalibrationFit::default();
     for group in groups(&counts, &origins) {
-        fit.merge(fit_group(replay, request, &group, every_steps, progress)?);
+        fit.merge(&fit_group(replay, request, &group, every_steps, progress)?);
     }
     Ok(fit)
 }
@@ -105,7 +105,7 @@ fn fit_group(
     let compare = |answers: &[Answer<'_>]| {
         let mut fit = CalibrationFit::default();
         for answer in answers {
-            let computed = replay.ask(answer, &Calibration::Identity, |subject| {
+            let computed = replay.with_subject(answer, &Calibration::Identity, |subject| {
                 subject.assess(&answer.forecast)
             });
             if let Some(outcome) = outcome(replay, answer, &computed) {
@@ -116,7 +116,7 @@ fn fit_group(
     };
     let mut fit = CalibrationFit::default();
     replay.run(&servers, &strokes, compare, |answers, part| {
-        fit.merge(part);
+        fit.merge(&part);
         progress.advance(answers.len() as u64);
         Ok::<_, BacktestError>(())
     })?;
@@ -130,7 +130,7 @@ fn outcome(replay: &Replay, answer: &Answer<'_>, risk: &Risk) -> Option<Outcome>
         .map(|values| values.get(next..).unwrap_or_default())
         .collect();
     let horizon = answer.forecast.horizon();
-    replay.ask(answer, &replay.model.calibration, |subject| {
+    replay.with_subject(answer, &replay.model.calibration, |subject| {
         subject.outcome(risk.assessed, &future, horizon, replay.step_secs)
     })
 }

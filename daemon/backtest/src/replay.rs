@@ -250,7 +250,7 @@ impl Replay {
     }
 
     /// Asks something of an answer's server as it is judged.
-    pub(crate) fn ask<T>(
+    pub(crate) fn with_subject<T>(
         &self,
         answer: &Answer<'_>,
         calibration: &Calibration,
@@ -277,7 +277,7 @@ impl Replay {
 
     fn risk(&self, answer: &Answer<'_>) -> Option<Risk> {
         let calibration = &self.model.calibration;
-        let risk = self.ask(answer, calibration, |subject| {
+        let risk = self.with_subject(answer, calibration, |subject| {
             subject.assess(&answer.forecast)
         });
         // Without a metric that has a threshold nothing was judged, which is not the same as fine.

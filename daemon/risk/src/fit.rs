@@ -2,10 +2,11 @@
 //!
 //! Windows are sorted by what was computed for them, and neighbours are pooled until the share that came true never
 //! falls (pool adjacent violators). The curve crosses each pool from its first window to its last at about that share,
-//! and joins (0, 0) to (1, 1): what cannot be stays impossible, what must be stays certain. Within a pool it rises a
-//! little instead of lying flat, so that two entities with different risks never become equal and an explanation always
-//! finds a slope. A few windows that were told rightly are added all along the curve: where hardly any data are, it
-//! stays near what was computed.
+//! and joins (0, 0) to (1, 1). Within a pool it rises a little instead of lying flat, so that two entities with
+//! different risks never become equal and an explanation always finds a slope. A few windows that were told rightly are
+//! added all along the curve: where hardly any data are, it stays near what was computed.
+//!
+//! Windows are counted in cells of equal log-odds, so that memory does not grow with them and their order is nothing.
 
 use std::iter::Sum;
 
@@ -13,26 +14,29 @@ use argus_fleet::Risk;
 use argus_score::{ProbabilityScore, ProbabilitySums};
 
 use crate::Calibration;
+use crate::exceedance::log_odds;
 use crate::outcome::Outcome;
 
 /// Fewest windows that a curve is fitted to.
-const LEAST_WINDOWS: usize = 200;
-/// Places of the added windows, evenly by log-odds from −[`PRIOR_LOG_ODDS`] to it, and how many windows each counts as.
+const LEAST_WINDOWS: u64 = 200;
+/// What is computed below or above is as good as impossible or certain; nine digits tell the latter from 1.
+const RANGE: [f64; 2] = [1e-12, 1.0 - 1e-8];
+/// Width of a cell in log-odds: a tenth of a percent of the scale at its widest.
+const CELL: f64 = 0.02;
+const CELLS: usize = 2_304;
+/// Places of the added windows between the ends of [`RANGE`], evenly by log-odds from −[`PRIOR_LOG_ODDS`] to it, and how
+/// many windows each counts as.
 const PRIOR_PLACES: usize = 29;
 const PRIOR_LOG_ODDS: f64 = 7.0;
 const PRIOR_WEIGHT: f64 = 10.0;
-/// What is computed below this is as good as impossible.
-const LEAST: f64 = 1e-12;
-/// Of more pools, neighbours are joined.
-const MOST_POOLS: usize = 2_000;
 /// How much the curve rises within a pool, on either side of its mean, as a part of the way to the nearer neighbour.
 const TILT: f64 = 0.1;
 
 /// Collects what was computed and what came true.
 #[derive(Debug, Clone, Default)]
 pub struct CalibrationFit {
-    horizon: Pairs,
-    soon: Pairs,
+    horizon: Counts,
+    soon: Counts,
 }
 
 impl CalibrationFit {
@@ -44,23 +48,29 @@ impl CalibrationFit {
     }
 
     /// Takes the windows of another one too.
-    pub fn merge(&mut self, other: Self) {
-        self.horizon.0.extend(other.horizon.0);
-        self.soon.0.extend(other.soon.0);
+    pub fn merge(&mut self, other: &Self) {
+        self.horizon.merge(&other.horizon);
+        self.soon.merge(&other.soon);
+    }
+
+    /// How many windows there are.
+    pub fn windows(&self) -> u64 {
+        self.horizon.0.iter().map(|cell| cell.count).sum()
     }
 
     /// How well a calibration tells what came true within the horizon; `None` without a window.
     pub fn score(&self, calibration: &Calibration) -> Option<ProbabilityScore> {
         let mut sums = ProbabilitySums::default();
-        for (computed, came_true) in &self.horizon.0 {
-            sums.add(calibration.apply(*computed), *came_true);
+        for cell in self.horizon.0.iter().filter(|cell| cell.count > 0) {
+            let computed = cell.sum / cell.count as f64;
+            sums.add_many(calibration.apply(computed), cell.count, cell.came_true);
         }
         sums.score()
     }
 
-    /// The calibration; `None` where too few windows say anything.
-    pub fn finish(&self) -> Option<Calibration> {
-        let count = self.horizon.0.len();
+    /// The calibration; `None` where too few windows say anything. `whose` tells people what the windows are of.
+    pub fn finish(&self, whose: &str) -> Option<Calibration> {
+        let count = self.windows();
         if count < LEAST_WINDOWS {
             return None;
         }
@@ -70,52 +80,106 @@ impl CalibrationFit {
             y,
             x_30m,
             y_30m,
-            note: format!("fitted to {count} windows of validation data"),
+            note: format!("fitted to {count} windows of {whose}"),
         })
     }
 }
 
-/// Computed probability, and whether it came true.
-#[derive(Debug, Clone, Default)]
-struct Pairs(Vec<(f64, bool)>);
+/// Windows by what was computed for them, ascending.
+#[derive(Debug, Clone, PartialEq)]
+struct Counts(Vec<Cell>);
 
-impl Pairs {
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Cell {
+    count: u64,
+    came_true: u64,
+    /// Sum, least and greatest of what was computed.
+    sum: f64,
+    first: f64,
+    last: f64,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self(vec![Cell::default(); CELLS])
+    }
+}
+
+impl Counts {
     fn add(&mut self, computed: f64, came_true: bool) {
-        if computed.is_finite() {
-            self.0.push((computed.clamp(0.0, 1.0), came_true));
+        if computed.is_nan() {
+            return;
+        }
+        let computed = computed.clamp(RANGE[0], RANGE[1]);
+        let place = ((log_odds(computed) - log_odds(RANGE[0])) / CELL) as usize;
+        self.0[place.min(CELLS - 1)].merge(&Cell {
+            count: 1,
+            came_true: u64::from(came_true),
+            sum: computed,
+            first: computed,
+            last: computed,
+        });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (cell, other) in self.0.iter_mut().zip(&other.0) {
+            cell.merge(other);
         }
     }
 
     fn curve(&self) -> (Vec<f64>, Vec<f64>) {
-        let own = (self.0.iter()).map(|(p, came)| Pool::new(*p, f64::from(u8::from(*came)), 1.0));
-        let prior = (0..PRIOR_PLACES).map(|place| {
+        let own = self
+            .0
+            .iter()
+            .filter(|cell| cell.count > 0)
+            .map(|cell| Pool {
+                first: cell.first,
+                last: cell.last,
+                weight: cell.count as f64,
+                observed: cell.came_true as f64,
+            });
+        let between = (0..PRIOR_PLACES).map(|place| {
             let share = place as f64 / (PRIOR_PLACES - 1) as f64;
-            let p = 1.0 / (1.0 + (PRIOR_LOG_ODDS * (1.0 - 2.0 * share)).exp());
-            Pool::new(p, p, PRIOR_WEIGHT)
+            1.0 / (1.0 + (PRIOR_LOG_ODDS * (1.0 - 2.0 * share)).exp())
+        });
+        let prior = between.chain(RANGE).map(|p| Pool {
+            first: p,
+            last: p,
+            weight: PRIOR_WEIGHT,
+            observed: PRIOR_WEIGHT * p,
         });
         let mut pools: Vec<Pool> = own.chain(prior).collect();
         pools.sort_by(|a, b| a.first.total_cmp(&b.first));
         let pools = pooled(pools);
-        let joined = pools.chunks(pools.len().div_ceil(MOST_POOLS));
-        let pools: Vec<Pool> = joined.map(|pools| pools.iter().copied().sum()).collect();
         let observed = |place: Option<usize>| Some(pools.get(place?)?.observed());
         let mut points = vec![(0.0, 0.0)];
         for (place, pool) in pools.iter().enumerate() {
             let (own, below) = (pool.observed(), observed(place.checked_sub(1)));
             let to_next = observed(Some(place + 1)).unwrap_or(1.0) - own;
             let tilt = TILT * (own - below.unwrap_or(0.0)).min(to_next);
-            let (first, last) = (pool.first.max(LEAST), pool.last.max(LEAST));
-            match first < last {
-                true => points.extend([(first, own - tilt), (last, own + tilt)]),
-                false => points.push((first, own)),
+            match pool.first < pool.last {
+                true => points.extend([(pool.first, own - tilt), (pool.last, own + tilt)]),
+                false => points.push((pool.first, own)),
             }
         }
-        points.retain(|(computed, _)| *computed < 1.0);
         points.push((1.0, 1.0));
-        points.dedup_by_key(|(computed, _)| short(*computed));
         (points.into_iter())
             .map(|(computed, observed)| (short(computed), short(observed)))
             .unzip()
+    }
+}
+
+impl Cell {
+    fn merge(&mut self, other: &Self) {
+        if self.count == 0 {
+            *self = *other;
+        } else if other.count > 0 {
+            self.count += other.count;
+            self.came_true += other.came_true;
+            self.sum += other.sum;
+            self.first = self.first.min(other.first);
+            self.last = self.last.max(other.last);
+        }
     }
 }
 
@@ -136,15 +200,6 @@ struct Pool {
 }
 
 impl Pool {
-    fn new(computed: f64, observed: f64, weight: f64) -> Self {
-        Self {
-            first: computed,
-            last: computed,
-            weight,
-            observed: weight * observed,
-        }
-    }
-
     fn observed(&self) -> f64 {
         self.observed / self.weight
     }
@@ -197,7 +252,7 @@ mod tests {
     #[test]
     fn a_curve_tells_how_often_it_came_true() {
         let fit = too_sure_of_peace(100_000);
-        let curve = fit.finish().expect("enough");
+        let curve = fit.finish("a test").expect("enough");
         for p in [0.1, 0.3, 0.5, 0.8] {
             let told = curve.apply(p * p);
             assert!((told - p).abs() < 0.02, "{p}: {told}");
@@ -211,22 +266,86 @@ mod tests {
         assert!(computed.brier > told.brier + 0.01);
     }
 
-    #[test]
-    fn it_rises_everywhere_and_keeps_what_is_certain() {
-        let mut fit = CalibrationFit::default();
-        for window in 0..400 {
-            fit.horizon.add(f64::from(window) / 400.0, window % 7 == 0);
-            fit.soon.add(0.0, false);
-        }
-        let curve = fit.finish().expect("enough");
-        assert_eq!([0.0, 1.0].map(|p| curve.apply(p)), [0.0, 1.0]);
-        assert_eq!([0.0, 1.0].map(|p| curve.apply_30m(p)), [0.0, 1.0]);
-        let told: Vec<f64> = (0..=100)
-            .map(|p| curve.apply(f64::from(p) / 100.0))
-            .collect();
-        assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{told:?}");
+    /// What any curve must be.
+    fn check_sound(fit: &CalibrationFit) {
+        let curve = fit.finish("a test").expect("enough");
         let text = serde_json::to_string(&curve).expect("serialises");
-        assert_eq!(Calibration::from_json(&text).expect("valid"), curve);
+        let read = Calibration::from_json(&text).expect("valid");
+        for told in [Calibration::apply, Calibration::apply_30m] {
+            assert_eq!([0.0, 1.0].map(|p| told(&read, p)), [0.0, 1.0]);
+            let odds = (-600..=400).map(|tenth| f64::from(tenth) / 25.0);
+            let told: Vec<f64> = odds
+                .map(|odds| told(&read, 1.0 / (1.0 + (-odds).exp())))
+                .collect();
+            assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "{text}");
+        }
+    }
+
+    #[test]
+    fn any_curve_rises_everywhere_and_can_be_read() {
+        let of = |windows: &[(u32, f64, bool)]| {
+            let mut fit = CalibrationFit::default();
+            for (count, p, came) in windows {
+                for _ in 0..*count {
+                    fit.horizon.add(*p, *came);
+                    fit.soon.add(1.0 - *p, *came);
+                }
+            }
+            fit
+        };
+        for computed in [0.0, 1e-300, 1e-9, 0.3, 1.0 - 1e-11, 1.0, 7.0] {
+            check_sound(&of(&[(250, computed, false)]));
+            check_sound(&of(&[(250, computed, true)]));
+            check_sound(&of(&[
+                (250, computed, true),
+                (250, 0.5, false),
+                (9, f64::NAN, true),
+            ]));
+        }
+        check_sound(&of(&[
+            (700, 0.95, true),
+            (300, 0.95, false),
+            (600, 1.0, true),
+            (400, 1.0, false),
+        ]));
+        let spread: Vec<_> = (0..5_000_u32)
+            .map(|window| (1, f64::from(window) / 4_999.0, window % 7 == 0))
+            .collect();
+        check_sound(&of(&spread));
+    }
+
+    #[test]
+    fn what_is_nearly_certain_is_told_as_often_as_it_came_true() {
+        let mut fit = CalibrationFit::default();
+        for window in 0..2_000 {
+            fit.horizon
+                .add(0.9 + 1e-4 * f64::from(window / 2), window % 10 < 7);
+            fit.horizon.add(1.0, window % 10 < 6);
+            fit.soon.add(1e-20, window % 10 == 0);
+        }
+        let curve = fit.finish("a test").expect("enough");
+        for p in [0.95, 0.98, 0.999_999] {
+            assert!(
+                (curve.apply(p) - 0.65).abs() < 0.04,
+                "{p}: {}",
+                curve.apply(p)
+            );
+        }
+        assert!((curve.apply_30m(1e-11) - 0.1).abs() < 0.02);
+    }
+
+    #[test]
+    fn parts_add_up_in_any_order() {
+        let mut parts = [CalibrationFit::default(), CalibrationFit::default()];
+        let mut whole = CalibrationFit::default();
+        for window in 0..500_u32 {
+            let (p, came) = (f64::from(window % 64) / 64.0, window % 3 == 0);
+            parts[(window % 2) as usize].horizon.add(p, came);
+            whole.horizon.add(p, came);
+        }
+        let [mut one, other] = parts;
+        one.merge(&other);
+        assert_eq!((one.windows(), one.finish("x")), (500, whole.finish("x")));
     }
 
     #[test]
@@ -236,9 +355,9 @@ mod tests {
             fit.horizon.add(0.001, false);
             fit.soon.add(0.001, false);
         }
-        assert_eq!(fit.finish(), None);
+        assert_eq!(fit.finish("a test"), None);
         fit.horizon.add(0.001, false);
-        let curve = fit.finish().expect("enough");
+        let curve = fit.finish("a test").expect("enough");
         for p in [0.1, 0.5, 0.9] {
             assert!((curve.apply(p) - p).abs() < 0.02, "{p}: {}", curve.apply(p));
         }

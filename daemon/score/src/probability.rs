@@ -1,8 +1,8 @@
 //! How good told probabilities are: the Brier score, and a reliability diagram as a table.
 //!
 //! The *Brier score* is the mean of `(p − came true)²` (Brier, 1950); always telling the share that comes true scores
-//! [`ProbabilityScore::base`], and that is what a forecast has to beat. The table says, for each tenth of the scale, what was told
-//! there on the mean and how often it came true: where both agree, "80 %" means what it says.
+//! [`ProbabilityScore::base`], and that is what a forecast has to beat. The table says, for each tenth of the scale,
+//! what was told there on the mean and how often it came true: where both agree, "80 %" means what it says.
 
 use serde::{Deserialize, Serialize};
 
@@ -54,12 +54,18 @@ pub struct Tenth {
 impl ProbabilitySums {
     /// Adds a probability, 0 to 1, and whether it came true.
     pub fn add(&mut self, probability: f64, came_true: bool) {
+        self.add_many(probability, 1, u64::from(came_true));
+    }
+
+    /// Adds a probability that was told so many times, of which so many came true.
+    pub fn add_many(&mut self, probability: f64, count: u64, came_true: u64) {
         let place = (probability * PARTS as f64) as usize;
         let part = &mut self.parts[place.min(PARTS - 1)];
-        part.count += 1;
-        part.told += probability;
-        part.came_true += u64::from(came_true);
-        self.square += (probability - f64::from(u8::from(came_true))).powi(2);
+        part.count += count;
+        part.told += count as f64 * probability;
+        part.came_true += came_true;
+        self.square += came_true as f64 * (1.0 - probability).powi(2)
+            + (count - came_true) as f64 * probability.powi(2);
     }
 
     /// Takes other sums in.

@@ -53,7 +53,7 @@ impl<'a> Calibrator<'a> {
             rules: self.rules,
             calibration: &Calibration::Identity,
             profile: profile.unwrap_or(self.schema.default_profile()),
-            // Traces do not tell; load is not judged.
+            // Not kept with the bins: load, whose thresholds are per core, is not judged.
             cores: None,
             name: &name,
             current: &[],

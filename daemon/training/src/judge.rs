@@ -25,7 +25,7 @@ use crate::{Scores, TrainingError, schema_ref};
 /// How well the probability of passing a critical threshold within the horizon was told on the validation parts, which
 /// are also what the calibration was fitted to; `None` where nothing was judged.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RiskScores {
+pub struct RiskBeforeAndAfter {
     /// Before calibration.
     pub computed: Option<ProbabilityScore>,
     /// After it.
@@ -48,7 +48,7 @@ pub(crate) struct Judged {
     pub(crate) scores: BTreeMap<String, Scores>,
     /// `calibration.json`.
     pub(crate) calibration: Value,
-    pub(crate) risk: RiskScores,
+    pub(crate) risk: RiskBeforeAndAfter,
 }
 
 impl Judge<'_> {
@@ -89,19 +89,31 @@ impl Judge<'_> {
         let scored = self.cuts.iter().zip(scorers);
         let scored = scored.filter(|(cut, _)| cut.scored.is_some());
         let fit = calibrator.finish();
-        let former = self.former.map(|files| &files.calibration);
-        let former = former.and_then(|former| serde_json::from_value(former.clone()).ok());
-        let calibration: Calibration = fit.finish().or(former).unwrap_or_default();
+        let calibration = match (fit.finish(&self.scored_parts()), self.former) {
+            (Some(fitted), _) => fitted,
+            (None, Some(former)) => Calibration::from_json(&former.calibration.to_string())
+                .unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the former model's calibration is not kept");
+                    Calibration::Identity
+                }),
+            (None, None) => Calibration::Identity,
+        };
         Ok(Judged {
             scores: scored
                 .map(|(cut, scorer)| (cut.source.name.clone(), scorer.finish()))
                 .collect(),
-            risk: RiskScores {
+            risk: RiskBeforeAndAfter {
                 computed: fit.score(&Calibration::Identity),
                 calibrated: fit.score(&calibration),
             },
             calibration: serde_json::to_value(calibration)?,
         })
+    }
+
+    fn scored_parts(&self) -> String {
+        let scored = self.cuts.iter().filter(|cut| cut.scored.is_some());
+        let names: Vec<&str> = scored.map(|cut| cut.source.name.as_str()).collect();
+        format!("the validation parts of {}", names.join(", "))
     }
 
     fn forecast(

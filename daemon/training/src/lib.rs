@@ -3,7 +3,7 @@
 //! Each trace is cut in time: rows before its validation start are trained on (the newest part of them is held out to
 //! watch the run), the rest is what the finished model is scored on. The synthetic fleet teaches what the traces
 //! lack; it is never part of a score. The result is a model directory whose `training.json` tells data, options,
-//! losses and scores.
+//! losses and scores, and whose `calibration.json` makes risks what came true on the scored part.
 
 mod calibrate;
 mod corpus;
@@ -20,7 +20,7 @@ mod widen;
 mod workplace;
 
 pub use errors::TrainingError;
-pub use judge::RiskScores;
+pub use judge::RiskBeforeAndAfter;
 pub use request::{Observer, Outcome, Stage, SyntheticInput, TraceInput, TrainRequest, train};
 pub use score::{MetricScore, Scores};
 pub use speed::{TrainingSpeed, measure_speed};

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
 use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
-use crate::judge::{Judge, RiskScores, is_written, write};
+use crate::judge::{Judge, RiskBeforeAndAfter, is_written, write};
 use crate::record::record;
 use crate::spool::{Making, RowsFrom, Spool};
 use crate::workplace::Workplace;
@@ -92,7 +92,7 @@ pub struct Outcome {
     /// Scores of each trace on its validation part, by trace name.
     pub scores: BTreeMap<String, Scores>,
     /// How its risk is told there, before and after calibration.
-    pub risk: RiskScores,
+    pub risk: RiskBeforeAndAfter,
 }
 
 /// Where a command is.

@@ -60,7 +60,8 @@ pub use kernel::{Answer, Batch, DirectBatch, Half, Kernel, Targets, Workspace};
 pub use model::{Interpretation, Lane, Model, Prediction, VariableWeights};
 pub use model_config::{FORMAT_VERSION, ModelConfig, ModelOptions};
 pub use model_dir::{
-    CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights, write,
+    CALIBRATION_FILE, CONFIG_FILE, ModelFiles, TRAINING_FILE, WEIGHTS_FILE, encode_weights,
+    replace_calibration, write,
 };
 pub use network::Network;
 pub use normalise::{NormaliserConfig, NormaliserState, Scale};

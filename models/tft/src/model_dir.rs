@@ -188,6 +188,25 @@ pub fn write(
     sync_dir(parent).map_err(failed(parent))
 }
 
+/// Puts another `calibration.json` into a model directory: afterwards it holds the new one or the old one, whole.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn replace_calibration(dir: &Path, calibration: &Value) -> Result<(), SaveError> {
+    let text = serde_json::to_vec_pretty(calibration);
+    let text = text.map_err(|error| SaveError::Encode(error.to_string()))?;
+    let path = dir.join(CALIBRATION_FILE);
+    let beside = partial_path(&path);
+    let replaced = write_synced(&beside, &text)
+        .and_then(|()| fs::rename(&beside, &path))
+        .and_then(|()| sync_dir(dir));
+    replaced.map_err(|source| {
+        // Best effort: the first error is the one worth telling.
+        let _ = fs::remove_file(&beside);
+        SaveError::Io { path, source }
+    })
+}
+
 /// The parameters and the normaliser's state in safetensors form; the same bytes for the same values.
 ///
 /// # Errors

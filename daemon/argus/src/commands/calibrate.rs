@@ -1,10 +1,8 @@
 //! `argus model calibrate`: a model's risk against what came true in a trace, and the curve between them.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use argus_backtest::{FitRequest, calibration_fit};
 use argus_forecast::Edits;
 use argus_risk::Calibration;
@@ -19,9 +17,6 @@ use super::backtest::{Bar, parse_span};
 use super::offline::OfflineArgs;
 use crate::exit::Outcome;
 use crate::output;
-
-/// A file of a model directory.
-const FILE: &str = "calibration.json";
 
 /// `argus model calibrate`.
 #[derive(Debug, Args)]
@@ -54,62 +49,66 @@ pub fn run(args: &CalibrateArgs) -> anyhow::Result<Outcome> {
         from_ms: from.map_or(i64::MIN, |from| from.timestamp().as_millisecond()),
     };
     let replay = args.offline.replay(&config, Edits::default())?;
+    if args.from.is_none() {
+        output::note(
+            "without --from DATE the model is also judged by rows that it may have learned from, and then comes out too sure of itself",
+        );
+    }
     let mut bar = Bar(output::progress(0, "forecasts"));
     let fit = calibration_fit(&replay, &request, &mut bar)?;
     bar.0.finish_and_clear();
     let scores = |calibration: &Calibration| fit.score(calibration);
-    let Some(calibration) = fit.finish() else {
-        let windows = scores(&Calibration::Identity).map_or(0, |score| score.count);
+    let since = args
+        .from
+        .map_or_else(String::new, |from| format!(" from {from}"));
+    let whose = format!("{}{since}", args.input.display());
+    let Some(calibration) = fit.finish(&whose) else {
         bail!(
-            "{windows} forecasts with a metric that has a threshold and a known outcome are too few to calibrate by; give a longer trace, or a shorter --every"
+            "{} forecasts with a metric that has a threshold and a known outcome are too few to calibrate by; give a longer trace, or a shorter --every",
+            fit.windows()
         );
     };
     let model = &replay.model;
+    let path = Path::new(&model.id.path);
     if !args.dry_run {
-        replace(Path::new(&model.id.path), &calibration)?;
+        argus_tft::replace_calibration(path, &serde_json::to_value(&calibration)?)?;
     }
+    let now = if args.dry_run {
+        "would be told"
+    } else {
+        "told now"
+    };
     let told = [
         ("computed", scores(&Calibration::Identity)),
         ("told before", scores(&model.calibration)),
-        ("told now", scores(&calibration)),
+        (now, scores(&calibration)),
     ];
     if args.offline.json {
         let [computed, before, now] = told.map(|(_, score)| score);
         output::line(json!({
-            "model": model.id.path, "written": !args.dry_run, "computed": computed, "before": before, "now": now,
+            "model": path, "written": !args.dry_run, "computed": computed, "before": before, "now": now,
         }));
         return Ok(Outcome::Done);
     }
     for (what, score) in told {
         if let Some(score) = score {
-            output::line(format_args!("{what:>11}: {}", line(&score)));
+            output::line(format_args!("{what:>13}: {}", risk_line(&score)));
         }
     }
+    output::line("the last line is of the very forecasts that the curve is fitted to");
     if !args.dry_run {
-        let path = &model.id.path;
         output::line(format_args!(
-            "{path}/{FILE} is replaced; a daemon that serves this model reads it when it next starts or loads the model"
+            "{}: its calibration is replaced; a daemon that serves it takes the new one when it is started, or asked to with POST /admin/reload-model",
+            path.display()
         ));
     }
     Ok(Outcome::Done)
 }
 
-fn line(score: &ProbabilityScore) -> String {
+/// How good told risk was, for people.
+pub(super) fn risk_line(score: &ProbabilityScore) -> String {
     format!(
         "Brier score {:.4} over {} forecasts, of which {} came true",
         score.brier, score.count, score.came_true
     )
-}
-
-/// The new file or the old one, never part of one.
-fn replace(model: &Path, calibration: &Calibration) -> anyhow::Result<()> {
-    let (path, beside) = (model.join(FILE), model.join(format!(".{FILE}.new")));
-    let text = serde_json::to_vec_pretty(calibration)?;
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
-    };
-    write().with_context(|| format!("replace {}", path.display()))
 }

@@ -45,7 +45,7 @@ pub(crate) fn disguise(
 }
 
 /// Gives some metrics, each on its own, the values of a random other one that was observed, times a factor: the mean
-/// size becomes about the metric's own (without one, about the other's), and no value leaves the metric's range.
+/// size becomes about the metric's own (without one, about the other's), and no value is above the metric's range.
 fn exchange(track: &mut Track, shape: Shape<'_>, rng: &mut StdRng) {
     let share = rng.random_range(0.0..MOST_EXCHANGED);
     let own = track.values.clone();
@@ -73,8 +73,8 @@ fn exchange(track: &mut Track, shape: Shape<'_>, rng: &mut StdRng) {
     }
 }
 
-/// To another date, half of the time on the same day of the week: a network could tell the few dates of a trace apart
-/// by month and weekday.
+/// To another date, more often than not on the same day of the week: a network could tell the few days of a trace apart
+/// by their weekday, but weekdays do mean something.
 fn days_moved(rng: &mut StdRng) -> i64 {
     match rng.random_bool(0.5) {
         true => 7 * rng.random_range(0..52),

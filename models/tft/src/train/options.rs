@@ -185,7 +185,7 @@ pub struct Roughening {
     pub mix: f64,
     /// Some metrics run as others of the same host did. Where the profile is unknown, as with the next.
     pub exchange: f64,
-    /// Its dates are others.
+    /// It has another date, at the same time of the day.
     pub redate: f64,
 }
 

@@ -84,6 +84,9 @@ pub fn run(args: &TrainBenchArgs) -> anyhow::Result<Outcome> {
         chunk_windows: args.pass_windows,
         threads: args.threads,
         memory_mb: args.memory_mb,
+        unknown_profile: schema.profiles[usize::from(schema.default_profile())]
+            .id
+            .clone(),
         ..TrainOptions::default()
     };
     let machine = Machine::measure()?;

@@ -126,7 +126,7 @@ pub struct TrainArgs {
     /// Discard a run that was cut off, and begin anew.
     #[arg(long)]
     pub restart: bool,
-    /// Configuration file: profiles by name, as serving has them.
+    /// Configuration file: profiles by name and thresholds, as serving has them.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Keep a JSON object there that tells where the run is, replaced once a second.

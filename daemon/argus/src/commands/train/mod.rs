@@ -21,6 +21,7 @@ use serde_json::json;
 use self::args::DeviceChoice;
 pub use self::args::TrainArgs;
 use self::progress::Teller;
+use super::calibrate::risk_line;
 use crate::exit::Outcome;
 use crate::output;
 use crate::serve::settings;
@@ -76,7 +77,15 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
         for (name, score) in scores {
             output::line(format_args!("{name}: {score}"));
         }
-        output::line(format_args!("risk: {}", json!(outcome.risk)));
+        let risk = [
+            ("risk as computed", &outcome.risk.computed),
+            ("risk as told", &outcome.risk.calibrated),
+        ];
+        for (what, score) in risk {
+            if let Some(score) = score {
+                output::line(format_args!("{what}: {}", risk_line(score)));
+            }
+        }
         output::line(format_args!("model written to {}", outcome.dir.display()));
     }
     Ok(Outcome::Done)
