@@ -206,10 +206,9 @@ fn a_model_is_calibrated_to_a_trace() -> anyhow::Result<()> {
     let (code, _, said) = argus(&[&fleet[..], &["fleet.parquet"]].concat())?;
     ensure!(code == Some(0), "{said}");
 
-    let calibrate = |more: &[&str]| {
-        let given = ["model", "calibrate", "--model", "mine_20300101_000000"];
-        [&given[..], &["--input", "fleet.parquet", "--json"], more].concat()
-    };
+    let given = ["model", "calibrate", "--model", "mine_20300101_000000"];
+    let given = [&given[..], &["--input", "fleet.parquet", "--json"]].concat();
+    let calibrate = |more: &[&'static str]| [&given[..], more].concat();
     let (code, _, said) = argus(&calibrate(&["--every", "1d"]))?;
     ensure!(
         code == Some(2) && said.contains("too few"),

@@ -25,9 +25,16 @@ pub(crate) fn log_odds(p: f64) -> f64 {
     }
 }
 
-/// Inverse of [`log_odds`]; 0 and 1 at the infinities.
+/// Nothing is more probable, short of certain.
+const MOST_PROBABLE: f64 = 1.0 - 1e-12;
+
+/// Inverse of [`log_odds`]; 0 and 1 at the infinities and, however large the odds, nowhere else.
 pub(crate) fn probability(log_odds: f64) -> f64 {
-    1.0 / (1.0 + (-log_odds).exp())
+    let p = 1.0 / (1.0 + (-log_odds).exp());
+    match log_odds.is_finite() {
+        true => p.clamp(f64::MIN_POSITIVE, MOST_PROBABLE),
+        false => p,
+    }
 }
 
 /// The log-odds of quantile levels, mirrored for metrics whose low values are bad, so that "reached" always means "at

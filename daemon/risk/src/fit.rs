@@ -2,7 +2,7 @@
 //!
 //! Windows are sorted by what was computed for them, and neighbours are pooled until the share that came true never
 //! falls (pool adjacent violators). The curve crosses each pool from its first window to its last at about that share,
-//! and joins (0, 0) to (1, 1). Within a pool it rises a little instead of lying flat, so that two entities with
+//! and joins (0, 0) to (1, 1): what was computed as impossible or certain is told so. Within a pool it rises a little instead of lying flat, so that two entities with
 //! different risks never become equal and an explanation always finds a slope. A few windows that were told rightly are
 //! added all along the curve: where hardly any data are, it stays near what was computed.
 //!
@@ -19,13 +19,13 @@ use crate::outcome::Outcome;
 
 /// Fewest windows that a curve is fitted to.
 const LEAST_WINDOWS: u64 = 200;
-/// What is computed below or above is as good as impossible or certain; nine digits tell the latter from 1.
+/// All that is computed below lies in one cell, as does what is computed above.
 const RANGE: [f64; 2] = [1e-12, 1.0 - 1e-8];
 /// Width of a cell in log-odds: a tenth of a percent of the scale at its widest.
 const CELL: f64 = 0.02;
 const CELLS: usize = 2_304;
-/// Places of the added windows between the ends of [`RANGE`], evenly by log-odds from −[`PRIOR_LOG_ODDS`] to it, and how
-/// many windows each counts as.
+/// Places of the added windows between the ends of [`RANGE`], evenly by log-odds from −[`PRIOR_LOG_ODDS`] to it, and
+/// how many windows each counts as.
 const PRIOR_PLACES: usize = 29;
 const PRIOR_LOG_ODDS: f64 = 7.0;
 const PRIOR_WEIGHT: f64 = 10.0;
@@ -55,13 +55,13 @@ impl CalibrationFit {
 
     /// How many windows there are.
     pub fn windows(&self) -> u64 {
-        self.horizon.0.iter().map(|cell| cell.count).sum()
+        self.horizon.all().map(|cell| cell.count).sum()
     }
 
     /// How well a calibration tells what came true within the horizon; `None` without a window.
     pub fn score(&self, calibration: &Calibration) -> Option<ProbabilityScore> {
         let mut sums = ProbabilitySums::default();
-        for cell in self.horizon.0.iter().filter(|cell| cell.count > 0) {
+        for cell in self.horizon.all() {
             let computed = cell.sum / cell.count as f64;
             sums.add_many(calibration.apply(computed), cell.count, cell.came_true);
         }
@@ -85,9 +85,14 @@ impl CalibrationFit {
     }
 }
 
-/// Windows by what was computed for them, ascending.
+/// Windows by what was computed for them.
 #[derive(Debug, Clone, PartialEq)]
-struct Counts(Vec<Cell>);
+struct Counts {
+    /// Ascending.
+    cells: Vec<Cell>,
+    /// What was computed as impossible, and as certain; no curve changes that.
+    sure: [Cell; 2],
+}
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Cell {
@@ -101,18 +106,26 @@ struct Cell {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self(vec![Cell::default(); CELLS])
+        Self {
+            cells: vec![Cell::default(); CELLS],
+            sure: [Cell::default(); 2],
+        }
     }
 }
 
 impl Counts {
     fn add(&mut self, computed: f64, came_true: bool) {
-        if computed.is_nan() {
+        let cell = if computed.is_nan() {
             return;
-        }
-        let computed = computed.clamp(RANGE[0], RANGE[1]);
-        let place = ((log_odds(computed) - log_odds(RANGE[0])) / CELL) as usize;
-        self.0[place.min(CELLS - 1)].merge(&Cell {
+        } else if computed <= 0.0 {
+            &mut self.sure[0]
+        } else if computed >= 1.0 {
+            &mut self.sure[1]
+        } else {
+            let above = log_odds(computed.clamp(RANGE[0], RANGE[1])) - log_odds(RANGE[0]);
+            &mut self.cells[((above / CELL) as usize).min(CELLS - 1)]
+        };
+        cell.merge(&Cell {
             count: 1,
             came_true: u64::from(came_true),
             sum: computed,
@@ -122,22 +135,25 @@ impl Counts {
     }
 
     fn merge(&mut self, other: &Self) {
-        for (cell, other) in self.0.iter_mut().zip(&other.0) {
-            cell.merge(other);
-        }
+        let own = self.cells.iter_mut().chain(&mut self.sure);
+        let pairs = own.zip(other.cells.iter().chain(&other.sure));
+        pairs.for_each(|(cell, other)| cell.merge(other));
+    }
+
+    /// Those that hold anything.
+    fn all(&self) -> impl Iterator<Item = &Cell> {
+        let cells = self.cells.iter().chain(&self.sure);
+        cells.filter(|cell| cell.count > 0)
     }
 
     fn curve(&self) -> (Vec<f64>, Vec<f64>) {
-        let own = self
-            .0
-            .iter()
-            .filter(|cell| cell.count > 0)
-            .map(|cell| Pool {
-                first: cell.first,
-                last: cell.last,
-                weight: cell.count as f64,
-                observed: cell.came_true as f64,
-            });
+        let unsure = self.cells.iter().filter(|cell| cell.count > 0);
+        let own = unsure.map(|cell| Pool {
+            first: cell.first,
+            last: cell.last,
+            weight: cell.count as f64,
+            observed: cell.came_true as f64,
+        });
         let between = (0..PRIOR_PLACES).map(|place| {
             let share = place as f64 / (PRIOR_PLACES - 1) as f64;
             1.0 / (1.0 + (PRIOR_LOG_ODDS * (1.0 - 2.0 * share)).exp())
@@ -320,7 +336,7 @@ mod tests {
         for window in 0..2_000 {
             fit.horizon
                 .add(0.9 + 1e-4 * f64::from(window / 2), window % 10 < 7);
-            fit.horizon.add(1.0, window % 10 < 6);
+            fit.horizon.add(1.0 - 1e-11, window % 10 < 6);
             fit.soon.add(1e-20, window % 10 == 0);
         }
         let curve = fit.finish("a test").expect("enough");
@@ -331,7 +347,9 @@ mod tests {
                 curve.apply(p)
             );
         }
-        assert!((curve.apply_30m(1e-11) - 0.1).abs() < 0.02);
+        for p in [1e-20, 1e-15, 1e-11] {
+            assert!((curve.apply_30m(p) - 0.1).abs() < 0.02, "{p}");
+        }
     }
 
     #[test]

@@ -159,7 +159,13 @@ fn risk_is_calibrated_by_what_came_true() {
     write_trace_of(24, &trace, |series| {
         let schema = Schema::server();
         for (metric, values) in schema.metrics.iter().zip(&mut series.values) {
-            let full = |row: usize| if row / 72 % 2 == 0 { 60.0 } else { 97.0 };
+            let full = |row: usize| {
+                if (row / 72).is_multiple_of(2) {
+                    60.0
+                } else {
+                    97.0
+                }
+            };
             match metric.name.as_str() {
                 "disk_usage_pct" => {
                     (values.iter_mut().enumerate()).for_each(|(row, value)| *value = full(row))
