@@ -14,12 +14,17 @@ fn copy_model(daemon: &Daemon, models: &Path, name: &str) -> anyhow::Result<Path
     let info = daemon.get_ok("/admin/model-info")?;
     let from = PathBuf::from(info["model_path"].as_str().context("no model serves")?);
     let to = models.join(name);
-    std::fs::create_dir_all(&to)?;
+    copy_files(&from, &to)?;
+    Ok(to)
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         std::fs::copy(entry.path(), to.join(entry.file_name()))?;
     }
-    Ok(to)
+    Ok(())
 }
 
 fn argus_model(daemon: &Daemon, arguments: &[&str]) -> anyhow::Result<(Option<i32>, String)> {
@@ -185,11 +190,7 @@ fn a_model_is_calibrated_to_a_trace() -> anyhow::Result<()> {
     let shipped = told(&["model", "list", "--json", "--data-dir", "none"])?;
     let shipped = PathBuf::from(shipped["active"].as_str().context("a shipped model")?);
     let model = dir.path().join("mine_20300101_000000");
-    std::fs::create_dir(&model)?;
-    for entry in std::fs::read_dir(shipped)? {
-        let entry = entry?;
-        std::fs::copy(entry.path(), model.join(entry.file_name()))?;
-    }
+    copy_files(&shipped, &model)?;
     let file = model.join("calibration.json");
     let identity = r#"{"kind":"identity"}"#;
     std::fs::write(&file, identity)?;

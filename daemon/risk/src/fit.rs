@@ -3,8 +3,8 @@
 //! Windows are sorted by what was computed for them, and neighbours are pooled until the share that came true never
 //! falls (pool adjacent violators). The curve crosses each pool from its first window to its last at about that share,
 //! and joins (0, 0) to (1, 1): what was computed as impossible or certain is told so. Within a pool it rises a little instead of lying flat, so that two entities with
-//! different risks never become equal and an explanation always finds a slope. A few windows that were told rightly are
-//! added all along the curve: where hardly any data are, it stays near what was computed.
+//! different risks never become equal and an explanation always finds a slope. Some three hundred windows that were told
+//! rightly are added all along the curve: where hardly any data are, it stays near what was computed.
 //!
 //! Windows are counted in cells of equal log-odds, so that memory does not grow with them and their order is nothing.
 
@@ -21,7 +21,7 @@ use crate::outcome::Outcome;
 const LEAST_WINDOWS: u64 = 200;
 /// All that is computed below lies in one cell, as does what is computed above.
 const RANGE: [f64; 2] = [1e-12, 1.0 - 1e-8];
-/// Width of a cell in log-odds: a tenth of a percent of the scale at its widest.
+/// Width of a cell in log-odds: half a percent of the scale at its widest.
 const CELL: f64 = 0.02;
 const CELLS: usize = 2_304;
 /// Places of the added windows between the ends of [`RANGE`], evenly by log-odds from −[`PRIOR_LOG_ODDS`] to it, and

@@ -183,7 +183,7 @@ pub struct Roughening {
     pub blur: f64,
     /// Values are averaged with those of another host, or of its own on another day, where the data have such.
     pub mix: f64,
-    /// Some metrics run as others of the same host did. Where the profile is unknown, as with the next.
+    /// Some metrics run as others of the same host did; like the next, of hosts of unknown profile only.
     pub exchange: f64,
     /// It has another date, at the same time of the day.
     pub redate: f64,
