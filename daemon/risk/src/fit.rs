@@ -2,9 +2,10 @@
 //!
 //! Windows are sorted by what was computed for them, and neighbours are pooled until the share that came true never
 //! falls (pool adjacent violators). The curve crosses each pool from its first window to its last at about that share,
-//! and joins (0, 0) to (1, 1): what was computed as impossible or certain is told so. Within a pool it rises a little instead of lying flat, so that two entities with
-//! different risks never become equal and an explanation always finds a slope. Some three hundred windows that were told
-//! rightly are added all along the curve: where hardly any data are, it stays near what was computed.
+//! and joins (0, 0) to (1, 1): what was computed as impossible or certain is told so. Within a pool it rises a little
+//! instead of lying flat, so that two entities with different risks never become equal and an explanation always finds
+//! a slope. Some three hundred windows that were told rightly are added all along the curve: where hardly any data are,
+//! it stays near what was computed.
 //!
 //! Windows are counted in cells of equal log-odds, so that memory does not grow with them and their order is nothing.
 
