@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::backtest::BacktestArgs;
 use crate::commands::bench::BenchArgs;
@@ -148,7 +148,10 @@ pub fn default_threads() -> usize {
 /// `argus generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// Number of servers, spread over the seven profiles.
+    /// What kind of servers.
+    #[arg(long, value_enum, default_value_t = FleetChoice::Typical)]
+    pub kind: FleetChoice,
+    /// Number of servers; typical ones are spread over the seven profiles.
     #[arg(long, default_value_t = 20)]
     pub servers: u32,
     /// Length in days.
@@ -166,6 +169,15 @@ pub struct GenerateArgs {
     /// Parquet file to write; the true incidents go beside it as `<name>_incidents.csv`.
     #[arg(long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// Kinds of synthetic fleets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FleetChoice {
+    /// Servers of seven profiles with incidents.
+    Typical,
+    /// Servers whose metrics run in all sorts of ways, to train on; there are no incidents.
+    Varied,
 }
 
 /// `argus key`.

@@ -5,6 +5,7 @@
 //! fill disks, ramp up until they saturate, reboot and go silent; where asked for, a failing source drags down what
 //! depends on it. Percentages add up: user, system, I/O wait and idle
 //! make 100. The same [`FleetSpec`] gives the same fleet.
+//! A fleet of [`FleetKind::Varied`] has servers of no kind at all, for a model to learn that others than it knows exist.
 //! A [`LiveFleet`] lives on step by step and plays [`Scenario`]s.
 
 mod cascade;
@@ -20,13 +21,14 @@ mod scenario;
 mod server;
 mod spec;
 mod states;
+mod varied;
 mod write;
 
 pub use errors::{GenerateError, SpecError};
 pub use live::{LiveFleet, ScenarioStatus};
 pub use scenario::{Scenario, UnknownScenario};
 pub use server::GeneratedServer;
-pub use spec::FleetSpec;
+pub use spec::{FleetKind, FleetSpec};
 pub use write::{Written, write};
 
 /// All servers of a fleet, one after the other; each is made when it is asked for.
@@ -38,13 +40,19 @@ pub fn generate(
 ) -> Result<impl Iterator<Item = GeneratedServer> + use<>, SpecError> {
     spec.check()?;
     let spec = spec.clone();
+    Ok(match spec.kind {
+        FleetKind::Typical => Box::new(typical(spec)) as Box<dyn Iterator<Item = GeneratedServer>>,
+        FleetKind::Varied => {
+            Box::new((0..spec.servers).map(move |place| varied::server(&spec, place)))
+        }
+    })
+}
+
+fn typical(spec: FleetSpec) -> impl Iterator<Item = GeneratedServer> {
     let fleet = profiles::split(spec.servers);
     let cascades = cascade::schedule(&spec, &fleet);
-    Ok(fleet
-        .into_iter()
-        .enumerate()
-        .map(move |(place, (profile, number))| {
-            let life = life::Life::new(&spec, profile, number, noise::mix(spec.seed, place as u64));
-            server::simulate(&spec, life, &cascade::felt_by(&cascades, place, profile))
-        }))
+    (fleet.into_iter().enumerate()).map(move |(place, (profile, number))| {
+        let life = life::Life::new(&spec, profile, number, noise::mix(spec.seed, place as u64));
+        server::simulate(&spec, life, &cascade::felt_by(&cascades, place, profile))
+    })
 }

@@ -2,9 +2,21 @@
 
 use crate::SpecError;
 
-/// Size, span and seed of a fleet.
+/// What kind of servers a fleet has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FleetKind {
+    /// Servers of seven profiles and the troubles that befall them.
+    Typical,
+    /// Servers whose metrics run in any way that series of servers run in: nothing of a name, a profile or an hour helps
+    /// to forecast them. For training only.
+    Varied,
+}
+
+/// Kind, size, span and seed of a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetSpec {
+    /// What its servers are like.
+    pub kind: FleetKind,
     /// Servers over all profiles, 1 to 100 000; from 7 on each profile has at least one.
     pub servers: u32,
     /// Days to cover, 1 to 3 660.
@@ -15,16 +27,17 @@ pub struct FleetSpec {
     pub start_ms: i64,
     /// Length of a step in seconds, 1 to 3 600.
     pub step_secs: u32,
-    /// Share of servers that are in trouble several times as often as the others, 0 to 1.
+    /// In a typical fleet, share of servers that are in trouble several times as often as the others, 0 to 1.
     pub problem_share: f64,
-    /// How often a server that others depend on fails and drags them along, per day; 0 to 100.
+    /// In a typical fleet, how often a server that others depend on fails and drags them along, per day; 0 to 100.
     pub cascades_per_day: f64,
 }
 
 impl Default for FleetSpec {
-    /// 28 servers, 14 days from Monday 2024-01-01, 5-minute steps, seed 42, no cascades.
+    /// A typical fleet: 28 servers, 14 days from Monday 2024-01-01, 5-minute steps, seed 42, no cascades.
     fn default() -> Self {
         Self {
+            kind: FleetKind::Typical,
             servers: 28,
             days: 14,
             seed: 42,

@@ -9,8 +9,6 @@ use crate::TrainingError;
 use crate::request::{SyntheticInput, TraceInput};
 use crate::spool::{SourceIndex, Spool};
 
-/// What a synthetic fleet is called.
-pub(crate) const SYNTHETIC: &str = "synthetic";
 /// Part of the span that is scored where no validation start is given.
 const SCORED_SHARE: f64 = 0.15;
 /// Windows per source that the run is watched on.

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argus_generate::FleetSpec;
+use argus_generate::{FleetKind, FleetSpec};
 use argus_risk::ThresholdRules;
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{
@@ -16,7 +16,7 @@ use argus_tft::{Device, ModelConfig, ModelFiles, ModelOptions, SaveError};
 use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
-use crate::data::{Cut, SYNTHETIC, Steps, cut_fleet, cut_trace};
+use crate::data::{Cut, Steps, cut_fleet, cut_trace};
 use crate::judge::{Judge, RiskBeforeAndAfter, is_written, write};
 use crate::record::record;
 use crate::spool::{Making, RowsFrom, Spool};
@@ -28,8 +28,8 @@ use crate::{Scores, TrainingError, schema_ref};
 pub struct TrainRequest {
     /// Traces.
     pub traces: Vec<TraceInput>,
-    /// A fleet to fill in what the traces lack.
-    pub synthetic: Option<SyntheticInput>,
+    /// Fleets to fill in what the traces lack, no two of a kind.
+    pub synthetic: Vec<SyntheticInput>,
     /// Profiles of servers whose rows name none; those of serving.
     pub profiles: ProfileRules,
     /// Thresholds that differ from the schema's: what risk is calibrated for.
@@ -76,10 +76,20 @@ pub struct TraceInput {
 /// A synthetic fleet to learn from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SyntheticInput {
-    /// Size, span and seed.
+    /// Kind, size, span and seed.
     pub fleet: FleetSpec,
     /// Share of the windows, relative to the other inputs' shares.
     pub share: f64,
+}
+
+impl SyntheticInput {
+    /// What reports call it.
+    pub fn name(&self) -> &'static str {
+        match self.fleet.kind {
+            FleetKind::Typical => "synthetic",
+            FleetKind::Varied => "varied",
+        }
+    }
 }
 
 /// A finished model.
@@ -230,12 +240,13 @@ pub fn train(
 
 fn check_names(request: &TrainRequest) -> Result<(), TrainingError> {
     let mut names = BTreeSet::new();
-    for input in &request.traces {
-        if input.name == SYNTHETIC || !names.insert(&input.name) {
-            return Err(TrainingError::SameName(input.name.clone()));
+    let fleets = (request.synthetic.iter()).map(|input| -> &str { input.name() });
+    for name in fleets.chain(request.traces.iter().map(|input| input.name.as_str())) {
+        if !names.insert(name) {
+            return Err(TrainingError::SameName(name.to_owned()));
         }
     }
-    if names.is_empty() && request.synthetic.is_none() {
+    if names.is_empty() {
         return Err(TrainingError::NoInput);
     }
     Ok(())
@@ -252,11 +263,9 @@ fn open_spool(
         .traces
         .iter()
         .map(|input| (input.name.as_str(), RowsFrom::Files(&input.path)));
-    let fleet = request
-        .synthetic
-        .iter()
-        .map(|input| (SYNTHETIC, RowsFrom::Fleet(&input.fleet)));
-    let sources: Vec<_> = traces.chain(fleet).collect();
+    let fleets =
+        (request.synthetic.iter()).map(|input| (input.name(), RowsFrom::Fleet(&input.fleet)));
+    let sources: Vec<_> = traces.chain(fleets).collect();
     let making = Making {
         schema,
         profiles: &request.profiles,
@@ -278,7 +287,8 @@ fn cuts(
     spool: &Spool,
 ) -> Result<Vec<Cut>, TrainingError> {
     let mut cuts = Vec::new();
-    for (input, index) in request.traces.iter().zip(spool.sources()) {
+    let mut indices = spool.sources().iter();
+    for (input, index) in request.traces.iter().zip(&mut indices) {
         cuts.push(cut_trace(
             input,
             index,
@@ -287,7 +297,7 @@ fn cuts(
             request.watched_share,
         )?);
     }
-    if let (Some(input), Some(index)) = (&request.synthetic, spool.sources().last()) {
+    for (input, index) in request.synthetic.iter().zip(indices) {
         cuts.push(cut_fleet(input, index, schema, request.watched_share));
     }
     Ok(cuts)

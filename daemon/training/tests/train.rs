@@ -53,10 +53,10 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
             origins: None,
             share: 1.0,
         }],
-        synthetic: Some(SyntheticInput {
+        synthetic: vec![SyntheticInput {
             fleet: fleet(7, 2, 2),
             share: 0.5,
-        }),
+        }],
         model: ModelOptions {
             hidden_size: 8,
             attention_heads: 2,
@@ -177,7 +177,7 @@ fn risk_is_calibrated_by_what_came_true() {
     });
     let mut request = request(dir.path(), &trace);
     request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
-    request.synthetic = None;
+    request.synthetic.clear();
     let outcome = run(&request).unwrap();
     let [computed, calibrated] = [&outcome.risk.computed, &outcome.risk.calibrated];
     let (computed, calibrated) = (computed.as_ref().unwrap(), calibrated.as_ref().unwrap());
@@ -229,7 +229,7 @@ fn what_hardly_learned_is_widened_until_it_covers() {
     write_trace_of(24, &trace, |_| {});
     let mut request = request(dir.path(), &trace);
     request.traces[0].validation_start_ms = Some(START_MS + DAY_MS);
-    request.synthetic = None;
+    request.synthetic.clear();
     (request.train.max_steps, request.train.validate_every) = (180, 180);
     let outcome = run(&request).unwrap();
     let model = Model::open(&outcome.dir, &schema_ref(&Schema::server()), Device::Cpu).unwrap();
@@ -289,7 +289,7 @@ fn useless_inputs_are_named() {
     check(
         &|request| {
             request.traces.clear();
-            request.synthetic = None;
+            request.synthetic.clear();
         },
         "nothing to train on",
     );
@@ -406,7 +406,7 @@ fn a_server_without_a_profile_is_what_serving_takes_it_for() {
             series.name = series.name.replace(|c: char| !c.is_ascii_digit(), "");
         });
         let mut request = request(&dir, &trace);
-        request.synthetic = None;
+        request.synthetic.clear();
         run(&request).unwrap()
     };
     let (unknown, generic) = (
@@ -433,7 +433,7 @@ fn a_model_is_gone_on_from_with_new_data() {
             .for_each(|time| *time += 7 * DAY_MS);
     });
     let mut request = request(&dir.path().join("second"), &newer);
-    request.synthetic = None;
+    request.synthetic.clear();
     request.traces[0].validation_start_ms = Some(START_MS + 10 * DAY_MS);
     request.from = Some(first.dir.clone());
     // Its own sizes hold, whatever is asked for.

@@ -1,9 +1,9 @@
 //! `argus generate`: a synthetic fleet with known incidents.
 
-use argus_generate::{FleetSpec, write};
+use argus_generate::{FleetKind, FleetSpec, write};
 use jiff::tz::TimeZone;
 
-use crate::cli::GenerateArgs;
+use crate::cli::{FleetChoice, GenerateArgs};
 use crate::exit::Outcome;
 use crate::output;
 
@@ -11,6 +11,10 @@ use crate::output;
 pub fn run(args: &GenerateArgs) -> anyhow::Result<Outcome> {
     let start = args.start.to_zoned(TimeZone::UTC)?;
     let spec = FleetSpec {
+        kind: match args.kind {
+            FleetChoice::Typical => FleetKind::Typical,
+            FleetChoice::Varied => FleetKind::Varied,
+        },
         servers: args.servers,
         days: args.days,
         seed: args.seed,

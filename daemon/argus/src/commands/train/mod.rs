@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use argus_config::Config;
-use argus_generate::FleetSpec;
+use argus_generate::{FleetKind, FleetSpec};
 use argus_schema::Schema;
 use argus_tft::train::TrainOptions;
 use argus_tft::{Device, ModelOptions};
@@ -189,16 +189,30 @@ fn traces(args: &TrainArgs) -> anyhow::Result<Vec<TraceInput>> {
     args.input.iter().map(trace).collect()
 }
 
-fn synthetic(args: &TrainArgs) -> Option<SyntheticInput> {
-    (args.synthetic_servers > 0).then(|| SyntheticInput {
-        fleet: FleetSpec {
-            servers: args.synthetic_servers,
+fn synthetic(args: &TrainArgs) -> Vec<SyntheticInput> {
+    let kinds = [
+        (FleetKind::Typical, args.synthetic_servers),
+        (FleetKind::Varied, args.varied_servers),
+    ];
+    let input = |(kind, servers)| {
+        let fleet = FleetSpec {
+            kind,
+            servers,
             days: args.synthetic_days,
             seed: args.synthetic_seed,
             ..FleetSpec::default()
-        },
-        share: share(args, "synthetic"),
-    })
+        };
+        let input = SyntheticInput { fleet, share: 1.0 };
+        SyntheticInput {
+            share: share(args, input.name()),
+            ..input
+        }
+    };
+    kinds
+        .into_iter()
+        .filter(|(_, servers)| *servers > 0)
+        .map(input)
+        .collect()
 }
 
 fn share(args: &TrainArgs, name: &str) -> f64 {
