@@ -62,15 +62,21 @@ fn leak(values: &mut [f64], clock: Clock, rng: &mut StdRng) {
     }
 }
 
-/// Now and then more for a while: each burst dies away, or ends at once.
+/// Now and then more for a while: each burst dies away, or ends at once. Some are seldom, short and of another size than
+/// all else.
 pub(super) fn bursts(clock: Clock, rng: &mut StdRng) -> Vec<f64> {
     let mut values = vec![0.0; clock.bins];
-    let between = clock.per_day / about(0.3, 12.0, rng);
-    let length = about(1.0, 48.0, rng) * clock.per_day / 288.0;
-    let dies_away = rng.random_bool(0.5);
+    let is_glitch = rng.random_bool(0.3);
+    let (times_a_day, lasts, usual) = match is_glitch {
+        true => (about(0.1, 2.0, rng), 1.0, about(1.0, 20.0, rng)),
+        false => (about(0.3, 12.0, rng), about(1.0, 48.0, rng), 1.0),
+    };
+    let between = clock.per_day / times_a_day;
+    let length = lasts * clock.per_day / 288.0;
+    let dies_away = !is_glitch && rng.random_bool(0.5);
     let mut start = exponential(rng, between);
     while (start as usize) < clock.bins {
-        let size = (0.7 * normal(rng)).exp();
+        let size = usual * (0.7 * normal(rng)).exp();
         let lasts = if dies_away { 6.0 * length } else { length } as usize + 1;
         for (bin, value) in values[start as usize..].iter_mut().take(lasts).enumerate() {
             *value += if dies_away {

@@ -129,17 +129,19 @@ fn add_noise(values: &mut [f64], clock: Clock, rng: &mut StdRng) {
     }
 }
 
-/// As values of a metric: at some level of its range, skewed or not, some mostly zero, some rounded.
+/// As values of a metric: at some level of its range or against its end, upside down or not, skewed or not, some mostly
+/// zero, some rounded.
 fn in_range(mut values: Vec<f64>, metric: &Metric, rng: &mut StdRng) -> Vec<f32> {
     let (_, deviation) = moments(&values);
     let middle = quantile(&values, 0.5);
+    let sign = if rng.random_bool(0.25) { -1.0 } else { 1.0 };
     let is_skewed = rng.random_bool(0.45);
     let spread = match is_skewed {
         true => about(0.1, 1.0, rng),
         false => about(0.05, 0.7, rng),
     };
     for value in &mut values {
-        let score = spread * (*value - middle) / (deviation + 1e-6);
+        let score = sign * spread * (*value - middle) / (deviation + 1e-6);
         *value = match is_skewed {
             true => score.clamp(-4.0, 4.0).exp(),
             false => (1.0 + score).max(0.0),
@@ -153,14 +155,15 @@ fn in_range(mut values: Vec<f64>, metric: &Metric, rng: &mut StdRng) -> Vec<f32>
     }
     let level = match metric.max {
         Some(most) if metric.unit == "%" && rng.random_bool(0.4) => {
-            most * rng.random_range(0.03..0.8)
+            most * rng.random_range(0.03..1.1)
         }
         Some(most) if metric.unit == "%" => most * about(0.001, 0.4, rng),
         _ => about(0.005, 200.0, rng),
     };
-    let grain = match rng.random_bool(0.2) {
-        true => level * quantile(&values, 0.99) / about(10.0, 200.0, rng),
-        false => 0.0,
+    let grain = match metric.unit.as_str() {
+        "count" => 1.0,
+        _ if rng.random_bool(0.2) => level * quantile(&values, 0.99) / about(10.0, 200.0, rng),
+        _ => 0.0,
     };
     let most = metric.max.unwrap_or(f64::INFINITY);
     let shown = |value: f64| {
