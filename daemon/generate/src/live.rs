@@ -157,12 +157,26 @@ impl LiveFleet {
             self.set(Scenario::Healthy, None);
         }
         let age = self.steps - self.since;
-        let activity = self.scenario.activity(age, Moment::at(time_ms));
+        self.live(
+            time_ms,
+            Some(self.scenario.activity(age, Moment::at(time_ms))),
+        )
+    }
+
+    /// Lives through a step of the past: a scenario that is set already begins after it.
+    pub fn step_past(&mut self, time_ms: i64) -> Vec<Record> {
+        self.since += 1;
+        self.until = self.until.map(|until| until.saturating_add(1));
+        self.live(time_ms, None)
+    }
+
+    /// Lives through a step; `activity` is the scenario's where it plays.
+    fn live(&mut self, time_ms: i64, activity: Option<f64>) -> Vec<Record> {
         let mut records = Vec::with_capacity(self.servers.len());
         for server in &mut self.servers {
-            let pressures = server.advance();
+            let pressures = activity.map_or_else(Vec::new, |_| server.advance());
             let outside = Outside {
-                activity: if server.is_affected { activity } else { 1.0 },
+                activity: activity.filter(|_| server.is_affected).unwrap_or(1.0),
                 pressures: &pressures,
                 is_calm: true,
             };

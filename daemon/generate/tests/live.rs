@@ -175,3 +175,25 @@ fn a_scenario_may_end_by_itself_and_unknown_ones_are_named() {
         "{error}"
     );
 }
+
+#[test]
+fn a_scenario_that_is_set_in_the_past_begins_in_the_present() {
+    let (mut calm, mut told) = (Play::new(3), Play::new(3));
+    told.fleet.set(Scenario::Critical, Some(40));
+    let affected = told.affected();
+    for step in 1..=100 {
+        let time_ms = step * STEP_MS;
+        let [calm, told] = [&mut calm, &mut told].map(|play| play.fleet.step_past(time_ms));
+        // As text, which NaN equals itself in.
+        assert_eq!(format!("{calm:?}"), format!("{told:?}"));
+    }
+    assert_eq!(told.affected(), affected);
+    assert_eq!(told.fleet.status().steps_left, Some(40));
+    let (calm, told) = (
+        calm.means(40, "mem_used_pct"),
+        told.means(40, "mem_used_pct"),
+    );
+    for server in affected {
+        assert!(told[&server] > calm[&server] + 10.0, "{server}");
+    }
+}

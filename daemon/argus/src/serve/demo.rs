@@ -95,10 +95,12 @@ impl Demo {
             "demo feed is on: these servers are made up"
         );
         let mut batch = Vec::new();
+        let mut is_past = true;
         loop {
             let due_ms = (step + 1) * interval_ms;
             let wait_ms = due_ms - clock.now_ms();
             if wait_ms > 0 {
+                is_past = false;
                 append(&store, std::mem::take(&mut batch)).await;
                 let wait = Duration::from_millis(wait_ms.unsigned_abs());
                 tokio::select! {
@@ -109,7 +111,10 @@ impl Demo {
                 return;
             }
             step += 1;
-            batch.extend(self.fleet.lock().step(step * interval_ms));
+            batch.extend(match is_past {
+                true => self.fleet.lock().step_past(step * interval_ms),
+                false => self.fleet.lock().step(step * interval_ms),
+            });
             if batch.len() >= HISTORY_BATCH {
                 append(&store, std::mem::take(&mut batch)).await;
             }
