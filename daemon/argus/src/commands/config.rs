@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use argus_api::auth::{KeyStore, check_bind};
 use argus_config::{Config, Connector, Plugin, SecretSource};
 use argus_plugin_host::{PluginSpec, plain_words};
 use argus_plugin_tools::inspect;
@@ -9,6 +10,7 @@ use argus_plugin_tools::inspect;
 use crate::cli::{ConfigArgs, ConfigCommand};
 use crate::exit::Outcome;
 use crate::output;
+use crate::serve::settings::data_dir;
 use crate::serve::{connectors, messages, plugins};
 
 /// Runs the command.
@@ -26,6 +28,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Outcome> {
                 problems: missing_directories(&config),
                 notes: Vec::new(),
             };
+            found.address(&config);
             for (name, plugin) in &config.plugins {
                 let spec = plugins::spec(&config, name, plugin);
                 let state = if plugin.enabled { "" } else { " (disabled)" };
@@ -102,11 +105,21 @@ impl Found {
             }
             Err(reason) => vec![reason],
         };
-        let (name, path) = (&spec.name, spec.path.display());
+        let (name, path) = (&spec.name, spec.file().display());
         let told = refusals
             .iter()
             .map(|reason| format!("plugin {name}: {path}: {reason}"));
         self.problems.extend(told);
+    }
+
+    /// Where it is served, there may be keys.
+    fn address(&mut self, config: &Config) {
+        let refused = KeyStore::open(&data_dir(config))
+            .ok()
+            .and_then(|keys| check_bind(config.server.listen, &keys).err());
+        if let Some(error) = refused {
+            self.notes.push(format!("note: {error}"));
+        }
     }
 
     fn connector(&mut self, config: &Config, name: &str, connector: &Connector) {

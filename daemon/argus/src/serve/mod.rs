@@ -91,7 +91,12 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     check_bind(config.server.listen, &keys)?;
     let listener = tokio::net::TcpListener::bind(config.server.listen)
         .await
-        .with_context(|| format!("listen on {}", config.server.listen))?;
+        .with_context(|| {
+            format!(
+                "listen on {}, or elsewhere with --listen",
+                config.server.listen
+            )
+        })?;
     config.server.listen = listener.local_addr()?;
 
     let schema = Schema::server();
@@ -264,10 +269,7 @@ fn announce(config: &Config) {
     let step = if config.step.step_secs == 300 {
         String::new()
     } else {
-        format!(
-            " (demo: a step is {} s, not 5 minutes)",
-            config.step.step_secs
-        )
+        format!(" (a step is {} s, not 5 minutes)", config.step.step_secs)
     };
     output::line(format_args!(
         "Argus is at http://{}{step}",

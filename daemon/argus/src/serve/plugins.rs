@@ -1,7 +1,7 @@
 //! From the configuration's plugins to loaded ones, and from loaded sinks to the delivery worker's.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,27 +50,19 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
             .collect(),
         connectors: plugin.connectors.clone(),
         config: plugin.config_json(),
-        ..PluginSpec::new(name, kind, file(config, &plugin.path))
+        otherwise: shipped_plugins().map(|dir| dir.join(&plugin.path)),
+        ..PluginSpec::new(name, kind, config.resolve(&plugin.path))
     }
 }
 
-/// Where a plugin's file is: beside the configuration, else among the plugins that come with Argus.
-pub fn file(config: &Config, path: &Path) -> PathBuf {
-    let beside = config.resolve(path);
-    if beside.exists() {
-        return beside;
-    }
-    shipped_plugins()
-        .map(|dir| dir.join(path))
-        .filter(|p| p.exists())
-        .unwrap_or(beside)
-}
-
-/// `plugins/dist` above the executable or the current directory.
+/// `plugins/dist` above the executable or the current directory; of a source tree, also before plugins are built.
 pub fn shipped_plugins() -> Option<PathBuf> {
     let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
-    let mut above = starts.iter().flatten().flat_map(|start| start.ancestors());
-    above.find_map(|dir| Some(dir.join("plugins/dist")).filter(|d| d.is_dir()))
+    let above = starts.iter().flatten().flat_map(|start| start.ancestors());
+    let plugins: Vec<PathBuf> = above.map(|dir| dir.join("plugins")).collect();
+    let built = plugins.iter().find(|dir| dir.join("dist").is_dir());
+    let source = || plugins.iter().find(|dir| dir.join("Cargo.toml").is_file());
+    Some(built.or_else(source)?.join("dist"))
 }
 
 fn target(config: &Config, target: &Target) -> TargetSpec {
