@@ -32,7 +32,20 @@ pub fn note(text: impl std::fmt::Display) {
 
 /// An error with its causes.
 pub fn error(error: &anyhow::Error) {
-    eprintln!("argus: {error:#}");
+    eprintln!("argus: {}", told(error));
+}
+
+/// An error and its causes, each said once: some errors' own words end with those of their cause.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text.push_str(colon);
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Whether a person reads stderr.
@@ -46,4 +59,17 @@ pub fn progress(total: u64, what: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let error = anyhow!("no such file").context("`x`: no such file");
+        assert_eq!(told(&error.context("read x")), "read x: `x`: no such file");
+    }
 }

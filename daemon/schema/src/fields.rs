@@ -83,6 +83,8 @@ pub(crate) struct Fields<'a> {
     pub(crate) cpu_used: Option<Found<'a>>,
     pub(crate) metrics: Vec<Option<Found<'a, Scale>>>,
     pub(crate) notes: Notes,
+    /// The first field that neither the schema nor the mapping knows.
+    pub(crate) unknown: Option<&'a str>,
 }
 
 impl FieldTable {
@@ -161,10 +163,12 @@ impl FieldTable {
             cpu_used: None,
             metrics: vec![None; self.metric_count],
             notes: Notes::default(),
+            unknown: None,
         };
         for (name, value) in object {
             let Some(field) = self.fields.get(name.as_str()) else {
                 fields.notes.unknown_fields += 1;
+                fields.unknown.get_or_insert(name);
                 continue;
             };
             // A null says as much as an absent field.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::fields::{FieldTable, Fields, Found, Notes, Scale};
 use crate::number::finite_number;
 use crate::rejection::rejection;
-use crate::shown::shown;
+use crate::shown::{shown, shown_text};
 use crate::timestamp::parse_time;
 use crate::{EntityName, Mapping, Record, RejectCode, Rejection, Schema};
 
@@ -107,11 +107,18 @@ impl RecordParser {
                 .iter()
                 .map(|metric| metric.name.as_str())
                 .collect();
+            let unknown = fields.unknown.map(shown_text);
+            let is_none = |name| format!(" (`{name}` is none)");
             let message = format!(
-                "holds no metric and no status; known metrics are {}",
+                "holds no metric and no status{}; known metrics are {}",
+                unknown.as_ref().map_or_else(String::new, is_none),
                 known.join(", ")
             );
-            return Err(rejection(RejectCode::NoMetrics, None, message));
+            return Err(rejection(
+                RejectCode::NoMetrics,
+                unknown.as_deref(),
+                message,
+            ));
         }
         Ok(Record {
             entity: entity.clone(),

@@ -106,7 +106,7 @@ pub enum Refusal {
     },
     /// Lies before the entity's window.
     #[error(
-        "timestamp {time_ms} ms lies before the entity's window, which starts at {oldest_ms} ms"
+        "timestamp {} lies before what is kept of the host, which starts at {}", shown(*time_ms), shown(*oldest_ms)
     )]
     TooOld {
         /// The record's time, ms since the epoch.
@@ -116,7 +116,7 @@ pub enum Refusal {
     },
     /// Lies in the future.
     #[error(
-        "timestamp {time_ms} ms is {ahead_ms} ms ahead of this machine's clock; at most {limit_ms} ms are allowed"
+        "timestamp {} is {} s ahead of this machine's clock; at most {} s are allowed", shown(*time_ms), ahead_ms / 1_000, limit_ms / 1_000
     )]
     InFuture {
         /// The record's time, ms since the epoch.
@@ -232,5 +232,13 @@ impl HistoryError {
             path: path.to_owned(),
             problem: problem.to_string(),
         }
+    }
+}
+
+/// A time, milliseconds since the epoch, as people read it.
+fn shown(time_ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(time_ms) {
+        Ok(time) => time.to_string(),
+        Err(_) => format!("{time_ms} ms"),
     }
 }

@@ -200,9 +200,16 @@ fn unknown_statuses_and_records_without_content() {
     }
     let rejection = parse(&with(json!({"temperature": 21}))).unwrap_err();
     assert_eq!(
-        (rejection.code, rejection.field),
-        (RejectCode::NoMetrics, None)
+        (rejection.code, rejection.field.as_deref()),
+        (RejectCode::NoMetrics, Some("temperature"))
     );
+    assert!(rejection.message.starts_with(
+        "holds no metric and no status (`temperature` is none); known metrics are cpu_user_pct, "
+    ));
+    let rejection = parse(&with(json!({"a\n".repeat(100): 21}))).unwrap_err();
+    assert_eq!(rejection.field.unwrap().chars().count(), 97);
+    let rejection = parse(&with(json!({}))).unwrap_err();
+    assert_eq!(rejection.field, None);
     assert!(
         rejection
             .message
