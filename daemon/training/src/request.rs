@@ -13,6 +13,7 @@ use argus_tft::train::{
     TrainReport, Watch,
 };
 use argus_tft::{Device, ModelConfig, ModelFiles, ModelOptions, SaveError};
+use argus_trace::trace_files;
 use serde_json::{Value, json};
 
 use crate::corpus::SpoolCorpus;
@@ -147,6 +148,10 @@ pub fn train(
 ) -> Result<Outcome, TrainingError> {
     train::single_threaded_torch();
     check_names(request)?;
+    // Most mistakes are in a path; none should leave a work folder behind.
+    for input in &request.traces {
+        trace_files(&input.path)?;
+    }
     let place = Workplace::take(
         &request.work_dir,
         &request.name,

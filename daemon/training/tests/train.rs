@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
-use argus_generate::{FleetSpec, generate};
+use argus_generate::{FleetKind, FleetSpec, generate};
 use argus_risk::{Calibration, MetricRules, ThresholdRules};
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{Ending, TrainOptions};
@@ -53,10 +53,19 @@ fn request(dir: &Path, trace: &Path) -> TrainRequest {
             origins: None,
             share: 1.0,
         }],
-        synthetic: vec![SyntheticInput {
-            fleet: fleet(7, 2, 2),
-            share: 0.5,
-        }],
+        synthetic: vec![
+            SyntheticInput {
+                fleet: fleet(7, 2, 2),
+                share: 0.5,
+            },
+            SyntheticInput {
+                fleet: FleetSpec {
+                    kind: FleetKind::Varied,
+                    ..fleet(2, 2, 3)
+                },
+                share: 0.1,
+            },
+        ],
         model: ModelOptions {
             hidden_size: 8,
             attention_heads: 2,
@@ -129,8 +138,9 @@ fn a_model_directory_tells_data_losses_and_scores() {
         score.values > 50 && score.wql > 0.0 && (0.0..=1.0).contains(&score.coverage),
         "{score:?}"
     );
-    assert!(
-        !outcome.scores.contains_key("synthetic"),
+    assert_eq!(
+        outcome.scores.keys().collect::<Vec<_>>(),
+        ["small"],
         "nothing is claimed from synthetic data"
     );
 
@@ -142,6 +152,8 @@ fn a_model_directory_tells_data_losses_and_scores() {
         "2024-01-04T00:00:00Z"
     );
     assert_eq!(record["data"][1]["seed"], 2);
+    assert_eq!(record["data"][2]["name"], "varied");
+    assert_eq!(record["data"][2]["servers"], 2);
     assert_eq!(record["run"]["milestones"].as_array().unwrap().len(), 2);
     assert_eq!(model.calibration()["kind"], "identity");
     let encoder = &model.config().architecture.encoder_variables.reals;
@@ -305,6 +317,15 @@ fn useless_inputs_are_named() {
         &|request| request.traces[0].path = dir.path().join("absent.parquet"),
         "absent.parquet",
     );
+    let work_dir = dir.path().join("unused");
+    check(
+        &|request| {
+            request.traces[0].path = dir.path().join("absent.parquet");
+            request.work_dir.clone_from(&work_dir);
+        },
+        "absent.parquet",
+    );
+    assert!(!work_dir.exists(), "no work folder for a mistake");
 }
 
 #[test]
