@@ -3,7 +3,8 @@
 # each trace (of smd's five, without two), and its forecasts of all servers are scored beside LightGBM's, which had learned
 # from them.
 # usage: models/pretrained/unseen.sh TRACES WORK [STEPS]
-# TRACES also holds score_forecasts.py and reference.csv; python3 needs pandas and pyarrow. WORK keeps model and forecasts.
+# TRACES also holds the lists of origins, score_forecasts.py with common.py, and reference.csv; python3 needs pandas and
+# pyarrow. WORK keeps model and forecasts; an unfinished run in it goes on.
 set -euo pipefail
 here=$(dirname "$0")
 traces=${1:?folder with the traces} work=${2:?folder to work in} steps=${3:-4000}
@@ -20,6 +21,9 @@ for name, every in (("jumpstarter", 3), ("bitbrains", 3), ("smd", 2)):
     server = rows.server_name.astype(str)
     unseen[name] = sorted(server.unique())[1::every]
     rows[~server.isin(unseen[name])].to_parquet(f"{work}/traces/{name}.parquet", index=False)
+    origins = pd.read_parquet(f"{traces}/{name}_valid_origins.parquet")
+    seen = ~origins.server_name.astype(str).isin(unseen[name])
+    origins[seen].to_parquet(f"{work}/traces/{name}_valid_origins.parquet", index=False)
 json.dump(unseen, open(f"{work}/unseen.json", "w"))
 PY
 "$here/train.sh" "$work/traces" "$work/models" "$steps"
@@ -27,7 +31,7 @@ for name in jumpstarter bitbrains smd; do
     "$argus" forecast --models-dir "$work/models" --input "$traces/$name.parquet" \
         --origins "$traces/${name}_valid_origins.parquet" --output "$work/$name.parquet"
     python3 "$traces/score_forecasts.py" --dataset "$name" --forecasts "$work/$name.parquet" --per-server "$work/$name.csv" \
-        > "$work/$name.txt"
+        > "$work/$name.txt" || { cat "$work/$name.txt" >&2; exit 1; }
 done
 python3 - "$traces" "$work" <<'PY'
 import json, sys

@@ -160,7 +160,7 @@ pub struct GenerateArgs {
     /// Same seed, same fleet.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// How often each database, conductor or ingest server fails and drags down what depends on it, per day.
+    /// In a typical fleet, how often each database, conductor or ingest server fails and drags down what depends on it, per day.
     #[arg(long, value_name = "N", default_value_t = 0.15)]
     pub cascades_per_day: f64,
     /// First day, RFC 3339 date.
@@ -176,7 +176,7 @@ pub struct GenerateArgs {
 pub enum FleetChoice {
     /// Servers of seven profiles with incidents.
     Typical,
-    /// Servers whose metrics run in all sorts of ways, to train on; there are no incidents.
+    /// Servers whose metrics run in all sorts of ways, to train on; without incidents and cascades.
     Varied,
 }
 

@@ -4,9 +4,10 @@
 //! Servers of seven profiles follow a daily and a weekly rhythm with correlated noise; they change state, leak memory,
 //! fill disks, ramp up until they saturate, reboot and go silent; where asked for, a failing source drags down what
 //! depends on it. Percentages add up: user, system, I/O wait and idle
-//! make 100. The same [`FleetSpec`] gives the same fleet.
-//! A fleet of [`FleetKind::Varied`] has servers of no kind at all, for a model to learn that others than it knows exist.
-//! A [`LiveFleet`] lives on step by step and plays [`Scenario`]s.
+//! make 100. The same [`FleetSpec`] gives the same fleet. A [`LiveFleet`] lives on step by step and plays [`Scenario`]s.
+//!
+//! A fleet of [`FleetKind::Varied`] is for training only: its servers have no profile, no incidents and no relation
+//! between metrics that could be learned by heart.
 
 mod cascade;
 mod cycle;

@@ -7,8 +7,8 @@ use crate::SpecError;
 pub enum FleetKind {
     /// Servers of seven profiles and the troubles that befall them.
     Typical,
-    /// Servers whose metrics run in any way that series of servers run in: nothing of a name, a profile or an hour helps
-    /// to forecast them. For training only.
+    /// Servers whose metrics run in many ways: nothing of a name, a profile or an hour helps to forecast them. For training
+    /// only.
     Varied,
 }
 
@@ -17,7 +17,7 @@ pub enum FleetKind {
 pub struct FleetSpec {
     /// What its servers are like.
     pub kind: FleetKind,
-    /// Servers over all profiles, 1 to 100 000; from 7 on each profile has at least one.
+    /// Servers over all profiles, 1 to 100 000; in a typical fleet of 7 or more each profile has at least one.
     pub servers: u32,
     /// Days to cover, 1 to 3 660.
     pub days: u32,

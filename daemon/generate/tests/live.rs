@@ -179,7 +179,8 @@ fn a_scenario_may_end_by_itself_and_unknown_ones_are_named() {
 #[test]
 fn a_scenario_that_is_set_in_the_past_begins_in_the_present() {
     let (mut calm, mut told) = (Play::new(3), Play::new(3));
-    told.fleet.set(Scenario::Critical, Some(40));
+    // Its activity rises from the 60th step on.
+    told.fleet.set(Scenario::GradualSpike, Some(200));
     let affected = told.affected();
     for step in 1..=100 {
         let time_ms = step * STEP_MS;
@@ -188,12 +189,15 @@ fn a_scenario_that_is_set_in_the_past_begins_in_the_present() {
         assert_eq!(format!("{calm:?}"), format!("{told:?}"));
     }
     assert_eq!(told.affected(), affected);
-    assert_eq!(told.fleet.status().steps_left, Some(40));
-    let (calm, told) = (
-        calm.means(40, "mem_used_pct"),
-        told.means(40, "mem_used_pct"),
-    );
-    for server in affected {
-        assert!(told[&server] > calm[&server] + 10.0, "{server}");
-    }
+    assert_eq!(told.fleet.status().steps_left, Some(200));
+    let mut rises = |steps| {
+        let (calm, told) = (
+            calm.means(steps, "net_in_mb_s"),
+            told.means(steps, "net_in_mb_s"),
+        );
+        let rise = |server: &String| told[server] / calm[server];
+        affected.iter().map(rise).fold(f64::INFINITY, f64::min)
+    };
+    assert!((rises(60) - 1.0).abs() < 1e-6, "it has not begun");
+    assert!(rises(130) > 1.3, "it has begun");
 }

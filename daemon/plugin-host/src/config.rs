@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,8 +133,6 @@ pub struct PluginSpec {
     pub kind: PluginKind,
     /// The component's file.
     pub path: PathBuf,
-    /// Where it is looked for while there is none at `path`.
-    pub otherwise: Option<PathBuf>,
     /// SHA-256 the file must have, hexadecimal.
     pub sha256: Option<String>,
     /// What a call may cost.
@@ -154,20 +152,11 @@ impl PluginSpec {
             name: name.into(),
             kind,
             path: path.into(),
-            otherwise: None,
             sha256: None,
             limits: Limits::default(),
             targets: BTreeMap::new(),
             connectors: Vec::new(),
             config: serde_json::Value::Null,
-        }
-    }
-
-    /// The component's file as things stand: looked for anew each time, as it may be put there later.
-    pub fn file(&self) -> &Path {
-        match &self.otherwise {
-            Some(otherwise) if !self.path.exists() && otherwise.exists() => otherwise,
-            _ => &self.path,
         }
     }
 }

@@ -180,15 +180,11 @@ fn check(spec: &PluginSpec, manifest: Option<&Manifest>) -> Result<(), Failure> 
 
 fn read(spec: &PluginSpec) -> Result<Vec<u8>, Failure> {
     let limit_bytes = spec.limits.file_bytes;
-    let path = spec.file();
     let unreadable = |e: std::io::Error| Failure::Read {
-        path: path.to_owned(),
-        reason: match &spec.otherwise {
-            Some(other) if path != other => format!("{e}; nor is there {}", other.display()),
-            _ => e.to_string(),
-        },
+        path: spec.path.clone(),
+        reason: e.to_string(),
     };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = File::open(&spec.path).map_err(unreadable)?;
     let size_bytes = file.metadata().map_err(unreadable)?.len();
     if size_bytes > limit_bytes {
         return Err(Failure::FileTooLarge {

@@ -80,7 +80,7 @@ impl Plugin {
 
     /// The component's file.
     pub(crate) fn path(&self) -> &Path {
-        self.spec.file()
+        &self.spec.path
     }
 
     /// Asks the plugin whether its configuration is valid.
@@ -139,7 +139,7 @@ impl Plugin {
             version: loaded
                 .as_ref()
                 .map_or(String::new(), |l| l.version_text().to_owned()),
-            path: self.spec.file().display().to_string(),
+            path: self.spec.path.display().to_string(),
             sha256: loaded.as_ref().map_or(String::new(), |l| l.sha256.clone()),
             health: if loaded.is_some() {
                 health
@@ -163,7 +163,7 @@ impl Plugin {
         unless_same: bool,
     ) -> Result<Option<Reloaded>, PluginError> {
         let mut loading = self.loading.lock().await;
-        self.seen.lock().read = Stamp::of(self.spec.file());
+        self.seen.lock().read = Stamp::of(&self.spec.path);
         let made = self.make_ready(&mut loading, check, unless_same).await;
         match made {
             Ok(None) => {

@@ -108,10 +108,10 @@ impl RecordParser {
                 .map(|metric| metric.name.as_str())
                 .collect();
             let unknown = fields.unknown.map(shown_text);
-            let is_none = |name| format!(" (`{name}` is none)");
+            let is_unknown = |name| format!(" (`{name}` is unknown)");
             let message = format!(
                 "holds no metric and no status{}; known metrics are {}",
-                unknown.as_ref().map_or_else(String::new, is_none),
+                unknown.as_ref().map_or_else(String::new, is_unknown),
                 known.join(", ")
             );
             return Err(rejection(

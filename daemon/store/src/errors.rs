@@ -106,7 +106,7 @@ pub enum Refusal {
     },
     /// Lies before the entity's window.
     #[error(
-        "timestamp {} lies before what is kept of the host, which starts at {}", shown(*time_ms), shown(*oldest_ms)
+        "timestamp {} lies before what is kept of the entity, which starts at {}", shown(*time_ms), shown(*oldest_ms)
     )]
     TooOld {
         /// The record's time, ms since the epoch.
@@ -116,7 +116,7 @@ pub enum Refusal {
     },
     /// Lies in the future.
     #[error(
-        "timestamp {} is {} s ahead of this machine's clock; at most {} s are allowed", shown(*time_ms), ahead_ms / 1_000, limit_ms / 1_000
+        "timestamp {} is {} s ahead of this machine's clock; at most {} s are allowed", shown(*time_ms), ahead_ms.saturating_add(999) / 1_000, limit_ms / 1_000
     )]
     InFuture {
         /// The record's time, ms since the epoch.

@@ -30,9 +30,13 @@ pub struct ServerRows {
 /// parts of a history are named so that a later one supersedes an earlier.
 ///
 /// # Errors
-/// When the folder cannot be read or holds no Parquet file.
+/// When there is no such file or folder, or the folder cannot be read or holds no Parquet file.
 pub fn trace_files(path: &Path) -> Result<Vec<PathBuf>, TraceError> {
-    if !path.is_dir() {
+    let found = fs::metadata(path).map_err(|source| TraceError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    if !found.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
     let mut files = Vec::new();

@@ -105,21 +105,23 @@ impl Found {
             }
             Err(reason) => vec![reason],
         };
-        let (name, path) = (&spec.name, spec.file().display());
+        let (name, path) = (&spec.name, spec.path.display());
         let told = refusals
             .iter()
             .map(|reason| format!("plugin {name}: {path}: {reason}"));
         self.problems.extend(told);
     }
 
-    /// Where it is served, there may be keys.
+    /// A note and no problem: the daemon may run on another machine, with keys of its own.
     fn address(&mut self, config: &Config) {
-        let refused = KeyStore::open(&data_dir(config))
-            .ok()
-            .and_then(|keys| check_bind(config.server.listen, &keys).err());
-        if let Some(error) = refused {
-            self.notes.push(format!("note: {error}"));
-        }
+        let refused = match KeyStore::open(&data_dir(config)) {
+            Ok(keys) => check_bind(config.server.listen, &keys)
+                .err()
+                .map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        self.notes
+            .extend(refused.map(|reason| format!("note: {reason}")));
     }
 
     fn connector(&mut self, config: &Config, name: &str, connector: &Connector) {

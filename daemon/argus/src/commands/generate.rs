@@ -1,4 +1,4 @@
-//! `argus generate`: a synthetic fleet with known incidents.
+//! `argus generate`: a synthetic fleet, with its incidents where it has any.
 
 use argus_generate::{FleetKind, FleetSpec, write};
 use jiff::tz::TimeZone;

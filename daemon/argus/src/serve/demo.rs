@@ -89,18 +89,17 @@ impl Demo {
         let interval_ms = i64::from(self.config.interval_secs) * 1_000;
         let history = i64::from(self.config.history_hours) * 3_600_000 / interval_ms;
         // Steps lie on a grid, so that a daemon that starts again meets its own records as duplicates.
-        let mut step = clock.now_ms().div_euclid(interval_ms) - history;
+        let began_ms = clock.now_ms();
+        let mut step = began_ms.div_euclid(interval_ms) - history;
         tracing::info!(
             servers = self.config.servers,
             "demo feed is on: these servers are made up"
         );
         let mut batch = Vec::new();
-        let mut is_past = true;
         loop {
             let due_ms = (step + 1) * interval_ms;
             let wait_ms = due_ms - clock.now_ms();
             if wait_ms > 0 {
-                is_past = false;
                 append(&store, std::mem::take(&mut batch)).await;
                 let wait = Duration::from_millis(wait_ms.unsigned_abs());
                 tokio::select! {
@@ -111,7 +110,7 @@ impl Demo {
                 return;
             }
             step += 1;
-            batch.extend(match is_past {
+            batch.extend(match due_ms <= began_ms {
                 true => self.fleet.lock().step_past(step * interval_ms),
                 false => self.fleet.lock().step(step * interval_ms),
             });

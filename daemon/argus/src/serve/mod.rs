@@ -91,11 +91,9 @@ async fn serve(args: &ServeArgs, mut config: Config) -> anyhow::Result<Outcome> 
     check_bind(config.server.listen, &keys)?;
     let listener = tokio::net::TcpListener::bind(config.server.listen)
         .await
-        .with_context(|| {
-            format!(
-                "listen on {}, or elsewhere with --listen",
-                config.server.listen
-            )
+        .map_err(|error| {
+            let listen = config.server.listen;
+            anyhow!("cannot listen on {listen}: {error}; choose another address with --listen")
         })?;
     config.server.listen = listener.local_addr()?;
 

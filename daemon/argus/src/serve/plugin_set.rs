@@ -45,7 +45,7 @@ impl PluginSet {
             let may = plain_words(&spec);
             let mut entry = Entry {
                 kind: spec.kind,
-                path: spec.file().display().to_string(),
+                path: spec.path.display().to_string(),
                 limits: serde_json::to_value(spec.limits).unwrap_or_default(),
                 may,
                 plugin: None,

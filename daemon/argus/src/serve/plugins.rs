@@ -1,7 +1,7 @@
 //! From the configuration's plugins to loaded ones, and from loaded sinks to the delivery worker's.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,19 +50,38 @@ pub fn spec(config: &Config, name: &str, plugin: &PluginConfig) -> PluginSpec {
             .collect(),
         connectors: plugin.connectors.clone(),
         config: plugin.config_json(),
-        otherwise: shipped_plugins().map(|dir| dir.join(&plugin.path)),
-        ..PluginSpec::new(name, kind, config.resolve(&plugin.path))
+        ..PluginSpec::new(name, kind, file(config, &plugin.path))
     }
 }
 
-/// `plugins/dist` above the executable or the current directory; of a source tree, also before plugins are built.
+/// Where a plugin's file is: beside the configuration, else, under a bare name, among the plugins that come with Argus.
+pub fn file(config: &Config, path: &Path) -> PathBuf {
+    let beside = config.resolve(path);
+    let is_bare_name = path.file_name() == Some(path.as_os_str());
+    if beside.exists() || !is_bare_name {
+        return beside;
+    }
+    let built = shipped_plugins().map(|dir| dir.join(path));
+    built
+        .filter(|file| file.exists())
+        .or_else(|| Some(plugins_to_build()?.join(path)))
+        .unwrap_or(beside)
+}
+
+/// Where `cargo xtask plugins` will put them, if this executable lies in a source tree in which it did not run yet: what
+/// is missing is then asked for, and waited for, at the place where it will appear.
+fn plugins_to_build() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok()?;
+    let mut above = executable.ancestors().map(|dir| dir.join("plugins"));
+    let source = above.find(|dir| dir.join("Cargo.toml").is_file())?;
+    Some(source.join("dist")).filter(|dist| !dist.exists())
+}
+
+/// `plugins/dist` above the executable or the current directory.
 pub fn shipped_plugins() -> Option<PathBuf> {
     let starts = [std::env::current_exe().ok(), std::env::current_dir().ok()];
-    let above = starts.iter().flatten().flat_map(|start| start.ancestors());
-    let plugins: Vec<PathBuf> = above.map(|dir| dir.join("plugins")).collect();
-    let built = plugins.iter().find(|dir| dir.join("dist").is_dir());
-    let source = || plugins.iter().find(|dir| dir.join("Cargo.toml").is_file());
-    Some(built.or_else(source)?.join("dist"))
+    let mut above = starts.iter().flatten().flat_map(|start| start.ancestors());
+    above.find_map(|dir| Some(dir.join("plugins/dist")).filter(|d| d.is_dir()))
 }
 
 fn target(config: &Config, target: &Target) -> TargetSpec {

@@ -1,4 +1,4 @@
-//! Servers of no kind: metrics that run in all the ways that series of servers run in, no two servers alike.
+//! Servers of no kind: metrics that run in many ways, no two servers alike.
 //!
 //! A model that learned from a few dozen servers knows those; one that also learned from thousands of days that were
 //! drawn at random has to read a server's ways from its own past (Ansari et al. 2024, Dooley et al. 2023 train on such

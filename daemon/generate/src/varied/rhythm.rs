@@ -31,7 +31,7 @@ pub(super) fn rhythm(clock: Clock, phase: f64, rng: &mut StdRng) -> Vec<f64> {
 /// A pattern: from the number of a day and the share of it that has passed, 0 to 1.
 type Pattern = Box<dyn Fn(usize, f64) -> f64>;
 
-/// How strong each day's pattern is: near the day before, and less or not at all at weekends, for half of the series.
+/// How strong each day's pattern is, from the day's beginning on, wherever the pattern then is: near the day before, and less or not at all at weekends, for half of the series.
 fn strengths(days: usize, rng: &mut StdRng) -> Vec<f64> {
     let spread = rng.random_range(0.0..0.35);
     let mut strengths = by_day(days, spread, rng);

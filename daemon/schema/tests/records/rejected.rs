@@ -204,7 +204,7 @@ fn unknown_statuses_and_records_without_content() {
         (RejectCode::NoMetrics, Some("temperature"))
     );
     assert!(rejection.message.starts_with(
-        "holds no metric and no status (`temperature` is none); known metrics are cpu_user_pct, "
+        "holds no metric and no status (`temperature` is unknown); known metrics are cpu_user_pct, "
     ));
     let rejection = parse(&with(json!({"a\n".repeat(100): 21}))).unwrap_err();
     assert_eq!(rejection.field.unwrap().chars().count(), 97);

@@ -31,7 +31,7 @@ pub(super) fn run(config: Option<&Path>, json: bool) -> anyhow::Result<Outcome> 
 fn configured(config: &Config) -> Vec<Value> {
     let describe = |(name, plugin): (&String, _)| {
         let spec = spec(config, name, plugin);
-        let mut described = describe(spec.file());
+        let mut described = describe(&spec.path);
         described["name"] = json!(name);
         described["enabled"] = json!(plugin.enabled);
         described["may"] = json!(plain_words(&spec));
@@ -41,7 +41,7 @@ fn configured(config: &Config) -> Vec<Value> {
 }
 
 fn shipped() -> anyhow::Result<Vec<Value>> {
-    let Some(dir) = shipped_plugins().filter(|dir| dir.is_dir()) else {
+    let Some(dir) = shipped_plugins() else {
         bail!("there are no shipped plugins: run `cargo xtask plugins`, or name a --config");
     };
     let entries = fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
