@@ -106,7 +106,7 @@ pub enum Refusal {
     },
     /// Lies before the entity's window.
     #[error(
-        "timestamp {} lies before what is kept of the entity, which starts at {}", shown(*time_ms), shown(*oldest_ms)
+        "timestamp {} lies before the entity's window, which starts at {}", shown(*time_ms), shown(*oldest_ms)
     )]
     TooOld {
         /// The record's time, ms since the epoch.

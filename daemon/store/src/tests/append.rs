@@ -93,7 +93,7 @@ fn refusals_say_what_is_allowed() {
         [
             "is stored already (identical)",
             "timestamp is stored already with other content",
-            "timestamp 1970-01-01T00:00:00.001Z lies before what is kept of the entity, which starts at 1970-01-01T00:05:00Z",
+            "timestamp 1970-01-01T00:00:00.001Z lies before the entity's window, which starts at 1970-01-01T00:05:00Z",
             "timestamp 1970-01-01T00:00:00.009Z is 700 s ahead of this machine's clock; at most 300 s are allowed",
             "5 entities are known already; raise `max_entities` or retire some",
             "its bin holds 5 records already; send less often or raise `max_records_per_bin`",
