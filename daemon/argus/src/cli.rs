@@ -160,7 +160,8 @@ pub struct GenerateArgs {
     /// Same seed, same fleet.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
-    /// In a typical fleet, how often each database, conductor or ingest server fails and drags down what depends on it, per day.
+    /// In a typical fleet, how often each database, conductor or ingest server fails and drags down what depends on it,
+    /// per day.
     #[arg(long, value_name = "N", default_value_t = 0.15)]
     pub cascades_per_day: f64,
     /// First day, RFC 3339 date.

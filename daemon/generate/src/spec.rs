@@ -12,6 +12,16 @@ pub enum FleetKind {
     Varied,
 }
 
+impl FleetKind {
+    /// What a source of training that is such a fleet is called.
+    pub fn source_name(self) -> &'static str {
+        match self {
+            Self::Typical => "synthetic",
+            Self::Varied => "varied",
+        }
+    }
+}
+
 /// Kind, size, span and seed of a fleet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FleetSpec {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use argus_generate::{FleetKind, FleetSpec};
+use argus_generate::FleetSpec;
 use argus_risk::ThresholdRules;
 use argus_schema::{ProfileRules, Schema};
 use argus_tft::train::{
@@ -81,16 +81,6 @@ pub struct SyntheticInput {
     pub fleet: FleetSpec,
     /// Share of the windows, relative to the other inputs' shares.
     pub share: f64,
-}
-
-impl SyntheticInput {
-    /// What reports call it.
-    pub fn name(&self) -> &'static str {
-        match self.fleet.kind {
-            FleetKind::Typical => "synthetic",
-            FleetKind::Varied => "varied",
-        }
-    }
 }
 
 /// A finished model.
@@ -245,7 +235,7 @@ pub fn train(
 
 fn check_names(request: &TrainRequest) -> Result<(), TrainingError> {
     let mut names = BTreeSet::new();
-    let fleets = (request.synthetic.iter()).map(|input| -> &str { input.name() });
+    let fleets = (request.synthetic.iter()).map(|input| -> &str { input.fleet.kind.source_name() });
     for name in fleets.chain(request.traces.iter().map(|input| input.name.as_str())) {
         if !names.insert(name) {
             return Err(TrainingError::SameName(name.to_owned()));
@@ -268,8 +258,12 @@ fn open_spool(
         .traces
         .iter()
         .map(|input| (input.name.as_str(), RowsFrom::Files(&input.path)));
-    let fleets =
-        (request.synthetic.iter()).map(|input| (input.name(), RowsFrom::Fleet(&input.fleet)));
+    let fleets = (request.synthetic.iter()).map(|input| {
+        (
+            input.fleet.kind.source_name(),
+            RowsFrom::Fleet(&input.fleet),
+        )
+    });
     let sources: Vec<_> = traces.chain(fleets).collect();
     let making = Making {
         schema,

@@ -3,8 +3,8 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::about;
 use super::clock::Clock;
+use super::log_uniform;
 use crate::noise::{Correlated, exponential, normal};
 
 /// Slow change of any kind, or none: wandering about a level or away from it, changes of level, leaks that a restart
@@ -13,14 +13,17 @@ pub(super) fn drift(clock: Clock, rng: &mut StdRng) -> Vec<f64> {
     let mut values = vec![0.0; clock.bins];
     let day_secs = clock.per_day * clock.step_secs;
     if rng.random_bool(0.6) {
-        let (size, memory) = (about(0.05, 0.8, rng), about(0.04, 3.0, rng) * day_secs);
+        let (size, memory) = (
+            log_uniform(0.05, 0.8, rng),
+            log_uniform(0.04, 3.0, rng) * day_secs,
+        );
         let mut wandering = Correlated::new(memory, clock.step_secs, rng);
         values
             .iter_mut()
             .for_each(|value| *value += size * wandering.next(rng));
     }
     if rng.random_bool(0.3) {
-        let size = about(0.03, 0.3, rng) / clock.per_day.sqrt();
+        let size = log_uniform(0.03, 0.3, rng) / clock.per_day.sqrt();
         let mut at = 0.0;
         for value in &mut values {
             at += size * normal(rng);
@@ -30,7 +33,7 @@ pub(super) fn drift(clock: Clock, rng: &mut StdRng) -> Vec<f64> {
     if rng.random_bool(0.3) {
         for _ in 0..rng.random_range(1..5) {
             let from = rng.random_range(0..clock.bins.max(1));
-            let change = about(0.2, 1.5, rng) * normal(rng);
+            let change = log_uniform(0.2, 1.5, rng) * normal(rng);
             values[from..].iter_mut().for_each(|value| *value += change);
         }
     }
@@ -49,8 +52,8 @@ pub(super) fn drift(clock: Clock, rng: &mut StdRng) -> Vec<f64> {
 
 /// Grows evenly until a restart, about once in so many days.
 fn leak(values: &mut [f64], clock: Clock, rng: &mut StdRng) {
-    let usual = about(0.5, 6.0, rng) * clock.per_day;
-    let size = about(0.3, 2.0, rng);
+    let usual = log_uniform(0.5, 6.0, rng) * clock.per_day;
+    let size = log_uniform(0.3, 2.0, rng);
     let mut rest = values;
     while !rest.is_empty() {
         let length = (usual * (0.3 * normal(rng)).exp()) as usize + 1;
@@ -68,8 +71,12 @@ pub(super) fn bursts(clock: Clock, rng: &mut StdRng) -> Vec<f64> {
     let mut values = vec![0.0; clock.bins];
     let is_glitch = rng.random_bool(0.3);
     let (times_a_day, lasts, usual) = match is_glitch {
-        true => (about(0.1, 2.0, rng), 1.0, about(1.0, 20.0, rng)),
-        false => (about(0.3, 12.0, rng), about(1.0, 48.0, rng), 1.0),
+        true => (log_uniform(0.1, 2.0, rng), 1.0, log_uniform(1.0, 20.0, rng)),
+        false => (
+            log_uniform(0.3, 12.0, rng),
+            log_uniform(1.0, 48.0, rng),
+            1.0,
+        ),
     };
     let between = clock.per_day / times_a_day;
     let length = lasts * clock.per_day / 288.0;

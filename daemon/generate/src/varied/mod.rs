@@ -84,14 +84,14 @@ fn course(clock: Clock, phase: f64, rng: &mut StdRng) -> Vec<f64> {
         let phase = (phase + off).rem_euclid(1.0);
         add(
             &mut values,
-            about(0.2, 2.0, rng),
+            log_uniform(0.2, 2.0, rng),
             &rhythm::rhythm(clock, phase, rng),
         );
     }
     if rng.random_bool(0.35) {
         add(
             &mut values,
-            about(0.2, 2.0, rng),
+            log_uniform(0.2, 2.0, rng),
             &drift::bursts(clock, rng),
         );
     }
@@ -100,16 +100,16 @@ fn course(clock: Clock, phase: f64, rng: &mut StdRng) -> Vec<f64> {
 
 /// Noise of any size, with light or heavy tails, of one step or remembered, the same always or greater at greater values.
 fn add_noise(values: &mut [f64], clock: Clock, rng: &mut StdRng) {
-    let (mean, deviation) = moments(values);
+    let (mean, deviation) = mean_and_deviation(values);
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let unit = deviation + 0.1;
-    let size = about(0.01, 0.3, rng) * unit;
+    let size = log_uniform(0.01, 0.3, rng) * unit;
     let (is_heavy, is_remembered, is_relative) = (
         rng.random_bool(0.4),
         rng.random_bool(0.4),
         rng.random_bool(0.4),
     );
-    let memory_secs = about(2.0, 12.0, rng) * clock.step_secs;
+    let memory_secs = log_uniform(2.0, 12.0, rng) * clock.step_secs;
     let mut remembered = Correlated::new(memory_secs, clock.step_secs, rng);
     for value in values {
         let mut noise = normal(rng);
@@ -132,13 +132,13 @@ fn add_noise(values: &mut [f64], clock: Clock, rng: &mut StdRng) {
 /// As values of a metric: at some level of its range or against its end, upside down or not, skewed or not, some mostly
 /// zero, some rounded.
 fn in_range(mut values: Vec<f64>, metric: &Metric, rng: &mut StdRng) -> Vec<f32> {
-    let (_, deviation) = moments(&values);
+    let (_, deviation) = mean_and_deviation(&values);
     let middle = quantile(&values, 0.5);
     let sign = if rng.random_bool(0.25) { -1.0 } else { 1.0 };
     let is_skewed = rng.random_bool(0.45);
     let spread = match is_skewed {
-        true => about(0.1, 1.0, rng),
-        false => about(0.05, 0.7, rng),
+        true => log_uniform(0.1, 1.0, rng),
+        false => log_uniform(0.05, 0.7, rng),
     };
     for value in &mut values {
         let score = sign * spread * (*value - middle) / (deviation + 1e-6);
@@ -157,23 +157,25 @@ fn in_range(mut values: Vec<f64>, metric: &Metric, rng: &mut StdRng) -> Vec<f32>
         Some(most) if metric.unit == "%" && rng.random_bool(0.4) => {
             most * rng.random_range(0.03..1.1)
         }
-        Some(most) if metric.unit == "%" => most * about(0.001, 0.4, rng),
-        _ => about(0.005, 200.0, rng),
+        Some(most) if metric.unit == "%" => most * log_uniform(0.001, 0.4, rng),
+        _ => log_uniform(0.005, 200.0, rng),
     };
-    let grain = match metric.unit.as_str() {
+    let resolution = match metric.unit.as_str() {
         "count" => 1.0,
-        _ if rng.random_bool(0.2) => level * quantile(&values, 0.99) / about(10.0, 200.0, rng),
+        _ if rng.random_bool(0.2) => {
+            level * quantile(&values, 0.99) / log_uniform(10.0, 200.0, rng)
+        }
         _ => 0.0,
     };
     let most = metric.max.unwrap_or(f64::INFINITY);
     let shown = |value: f64| {
         let value = level * value;
-        let grained = if grain > 0.0 {
-            (value / grain).round() * grain
+        let rounded = if resolution > 0.0 {
+            (value / resolution).round() * resolution
         } else {
             value
         };
-        grained.min(most) as f32
+        rounded.min(most) as f32
     };
     values.into_iter().map(shown).collect()
 }
@@ -185,12 +187,12 @@ fn add(values: &mut [f64], factor: f64, more: &[f64]) {
 }
 
 /// A number between two whose logarithm is uniform.
-fn about(least: f64, most: f64, rng: &mut StdRng) -> f64 {
+fn log_uniform(least: f64, most: f64, rng: &mut StdRng) -> f64 {
     rng.random_range(least.ln()..most.ln()).exp()
 }
 
 /// Mean and standard deviation.
-fn moments(values: &[f64]) -> (f64, f64) {
+fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     let count = values.len().max(1) as f64;
     let mean = values.iter().sum::<f64>() / count;
     let squares = values

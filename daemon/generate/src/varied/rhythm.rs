@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::about;
 use super::clock::Clock;
+use super::log_uniform;
 use crate::noise::normal;
 
 /// Jobs a day that runs at fixed times; how often each comes up is how often it is listed.
@@ -31,7 +31,8 @@ pub(super) fn rhythm(clock: Clock, phase: f64, rng: &mut StdRng) -> Vec<f64> {
 /// A pattern: from the number of a day and the share of it that has passed, 0 to 1.
 type Pattern = Box<dyn Fn(usize, f64) -> f64>;
 
-/// How strong each day's pattern is, from the day's beginning on, wherever the pattern then is: near the day before, and less or not at all at weekends, for half of the series.
+/// How strong each day's pattern is, from the day's beginning on, wherever the pattern then is: near the day before, and
+/// for half of the series less or hardly at all at weekends.
 fn strengths(days: usize, rng: &mut StdRng) -> Vec<f64> {
     let spread = rng.random_range(0.0..0.35);
     let mut strengths = by_day(days, spread, rng);
@@ -87,13 +88,13 @@ fn humps(days: usize, rng: &mut StdRng) -> Pattern {
     let humps: Vec<Hump> = (0..count)
         .map(|_| {
             let (start, late) = (rng.random::<f64>(), rng.random_range(0.0..0.01));
-            let size = about(0.3, 1.0, rng);
+            let size = log_uniform(0.3, 1.0, rng);
             let spread = rng.random_range(0.0..0.5);
             Hump {
                 start: (0..days).map(|_| start + late * normal(rng)).collect(),
-                length: about(0.03, 0.5, rng),
-                rise: about(0.002, 0.1, rng),
-                fall: about(0.002, 0.1, rng),
+                length: log_uniform(0.03, 0.5, rng),
+                rise: log_uniform(0.002, 0.1, rng),
+                fall: log_uniform(0.002, 0.1, rng),
                 height: (by_day(days, spread, rng).into_iter())
                     .map(|factor| size * factor)
                     .collect(),
@@ -114,7 +115,7 @@ fn humps(days: usize, rng: &mut StdRng) -> Pattern {
 /// Grows (or, seldom, shrinks) all day and starts again: memory until a nightly restart, logs until they are rotated.
 fn sawtooth(days: usize, rng: &mut StdRng) -> Pattern {
     let base = rng.random::<f64>();
-    let bent = about(0.4, 2.5, rng);
+    let bent = log_uniform(0.4, 2.5, rng);
     let bends = if rng.random_bool(0.3) { 0.3 } else { 0.0 };
     let spread = rng.random_range(0.0..0.5);
     let starts: Vec<f64> = (0..days)
@@ -136,7 +137,7 @@ fn sawtooth(days: usize, rng: &mut StdRng) -> Pattern {
 fn jobs(clock: Clock, rng: &mut StdRng) -> Pattern {
     let per_day = JOBS_PER_DAY[rng.random_range(0..JOBS_PER_DAY.len())];
     let every = 1.0 / per_day as f64;
-    let usual = about((1.0 / clock.per_day).min(0.3 * every), 0.6 * every, rng);
+    let usual = log_uniform((1.0 / clock.per_day).min(0.3 * every), 0.6 * every, rng);
     let (harder, longer) = (rng.random_range(0.0..0.6), rng.random_range(0.0..0.4));
     let left_out = match rng.random_bool(0.3) {
         true => rng.random_range(0.0..0.3),

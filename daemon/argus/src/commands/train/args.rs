@@ -18,7 +18,8 @@ pub struct TrainArgs {
     /// Servers of a synthetic fleet to add, for metrics that the traces lack.
     #[arg(long, default_value_t = 0)]
     pub synthetic_servers: u32,
-    /// Servers of a synthetic fleet to add whose metrics run in all sorts of ways, for servers unlike those of the traces.
+    /// Servers of a synthetic fleet to add whose metrics run in all sorts of ways, for servers unlike those of the
+    /// traces.
     #[arg(long, default_value_t = 0)]
     pub varied_servers: u32,
     /// Days of these fleets.
@@ -27,7 +28,8 @@ pub struct TrainArgs {
     /// Seed of these fleets.
     #[arg(long, default_value_t = 42)]
     pub synthetic_seed: u64,
-    /// `NAME=WEIGHT`: share of the windows that a trace (or `synthetic`, `varied`) gives, relative to the others; 1 unless said.
+    /// `NAME=WEIGHT`: share of the windows that a trace (or `synthetic`, `varied`) gives, relative to the others; 1
+    /// unless said.
     #[arg(long, value_name = "NAME=WEIGHT", value_parser = parse_share)]
     pub share: Vec<(String, f64)>,
     /// Steps between two validations.

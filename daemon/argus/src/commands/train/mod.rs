@@ -194,19 +194,15 @@ fn synthetic(args: &TrainArgs) -> Vec<SyntheticInput> {
         (FleetKind::Typical, args.synthetic_servers),
         (FleetKind::Varied, args.varied_servers),
     ];
-    let input = |(kind, servers)| {
-        let fleet = FleetSpec {
+    let input = |(kind, servers): (FleetKind, u32)| SyntheticInput {
+        fleet: FleetSpec {
             kind,
             servers,
             days: args.synthetic_days,
             seed: args.synthetic_seed,
             ..FleetSpec::default()
-        };
-        let input = SyntheticInput { fleet, share: 1.0 };
-        SyntheticInput {
-            share: share(args, input.name()),
-            ..input
-        }
+        },
+        share: share(args, kind.source_name()),
     };
     kinds
         .into_iter()
