@@ -23,7 +23,7 @@ pub enum ConfigError {
     /// The text is there, but something in it is wrong.
     #[error("{}", list(problems))]
     Invalid {
-        /// Everything that was found, in no particular order.
+        /// Everything that one gate found, in the order of the text.
         #[related]
         problems: Vec<Problem>,
     },
@@ -31,10 +31,7 @@ pub enum ConfigError {
 
 fn list(problems: &[Problem]) -> String {
     let lines: Vec<String> = problems.iter().map(Problem::one_line).collect();
-    lines.join(
-        "
-",
-    )
+    lines.join("\n")
 }
 
 impl ConfigError {

@@ -1,8 +1,8 @@
 //! The one TOML file: types, defaults, precise errors.
 //!
 //! [`Config`] is plain data, one small file per section, each with its defaults and its checks. Everything has a
-//! default, so that the daemon runs without a file. Reading goes through three gates, each of which points at the
-//! offending text: TOML syntax, types (serde, unknown keys refused), and values (each section's `check`).
+//! default, so that the daemon runs without a file. Reading goes through three gates, each of which points at all the
+//! offending texts: TOML syntax, types (serde, unknown keys refused), and values (each section's `check`).
 //!
 //! Units are in the names (`timeout_secs`, `max_body_bytes`). Secrets are never written into the file: a
 //! [`SecretSource`] names an environment variable or a file. A relative path in a file is relative to that file's

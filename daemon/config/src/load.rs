@@ -1,16 +1,22 @@
 //! From files to a checked [`Config`].
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use toml::de::DeTable;
+use serde_path_to_error::Segment;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::check::Checker;
 use crate::document::Document;
-use crate::errors::{ConfigError, Problem};
+use crate::errors::ConfigError;
 use crate::{Config, suggest};
+
+/// Most problems of one kind that are told at once.
+const MAX_PROBLEMS: usize = 20;
 
 impl Config {
     /// Reads a file, or every `*.toml` of a directory in the order of their names. Beside a file `argus.toml`, the
@@ -93,12 +99,21 @@ fn parse(files: &[(String, String)]) -> Result<Config, ConfigError> {
     if checker.findings.is_empty() {
         return Ok(config);
     }
-    let problems = checker
-        .findings
-        .into_iter()
-        .map(|f| document.problem(document.locate(&f.path), f.message, f.help))
+    let found = checker.findings.into_iter();
+    let found = found.map(|f| (document.locate(&f.path), f.message, f.help));
+    Err(invalid(&document, found.collect()))
+}
+
+/// A place in the text, what is wrong there, what to do.
+type Mistake = (Range<usize>, String, Option<String>);
+
+/// In the order of the text.
+fn invalid(document: &Document, mut mistakes: Vec<Mistake>) -> ConfigError {
+    mistakes.sort_by_key(|(span, ..)| span.start);
+    let problems = (mistakes.into_iter())
+        .map(|(span, message, help)| document.problem(span, message, help))
         .collect();
-    Err(ConfigError::Invalid { problems })
+    ConfigError::Invalid { problems }
 }
 
 fn check_syntax(document: &Document) -> Result<(), ConfigError> {
@@ -106,18 +121,11 @@ fn check_syntax(document: &Document) -> Result<(), ConfigError> {
     if errors.is_empty() {
         return Ok(());
     }
-    let problems = errors
-        .iter()
-        .take(5)
-        .map(|error| {
-            document.problem(
-                span_of(error),
-                error.message().to_owned(),
-                syntax_help(error.message()),
-            )
-        })
-        .collect();
-    Err(ConfigError::Invalid { problems })
+    let mistakes = errors.iter().take(MAX_PROBLEMS).map(|error| {
+        let message = error.message();
+        (span_of(error), message.to_owned(), syntax_help(message))
+    });
+    Err(invalid(document, mistakes.collect()))
 }
 
 fn syntax_help(message: &str) -> Option<String> {
@@ -142,29 +150,66 @@ fn check_fragment(document: &Document) -> Result<(), ConfigError> {
             }
             let message = "a key stands before the first [table] of a fragment".to_owned();
             let help = Some("begin the fragment with the table that the key belongs to".to_owned());
-            let problem = document.problem(offset..offset + content.len(), message, help);
-            return Err(ConfigError::Invalid {
-                problems: vec![problem],
-            });
+            let place = offset..offset + content.len();
+            return Err(invalid(document, vec![(place, message, help)]));
         }
         offset += line.len();
     }
     Ok(())
 }
 
+/// What has a wrong type or an unknown name is told and left out, until the rest fits: each mistake is found once.
 fn deserialize(document: &Document) -> Result<Config, ConfigError> {
-    let invalid = |problem: Problem| ConfigError::Invalid {
-        problems: vec![problem],
+    let (root, _) = DeTable::parse_recoverable(document.text());
+    let (place, mut rest) = (root.span(), root.into_inner());
+    let mut mistakes = Vec::new();
+    let mut left_out = BTreeSet::new();
+    loop {
+        let deserializer = toml::Deserializer::from(Spanned::new(place.clone(), rest.clone()));
+        let mut track = serde_path_to_error::Track::new();
+        let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
+        let error = match Config::deserialize(tracked) {
+            Ok(config) if mistakes.is_empty() => return Ok(config),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let path = track.path();
+        let keys: Vec<String> = (path.iter())
+            .map_while(|segment| match segment {
+                Segment::Map { key } => Some(key.clone()),
+                _ => None,
+            })
+            .collect();
+        let is_missed = |field: &str| {
+            let field = keys.iter().map(String::as_str).chain([field]);
+            left_out.contains(&field.collect::<Vec<_>>().join("."))
+        };
+        if !missing_field(error.message()).is_some_and(is_missed) {
+            let (message, help) = explain(error.message(), &path.to_string());
+            mistakes.push((span_of(&error), message, help));
+        }
+        if !leave_out(&mut rest, &keys) || mistakes.len() == MAX_PROBLEMS {
+            break;
+        }
+        left_out.insert(keys.join("."));
+    }
+    Err(invalid(document, mistakes))
+}
+
+/// Removes what a path leads to; says whether it was there.
+fn leave_out(table: &mut DeTable<'_>, path: &[String]) -> bool {
+    let Some((key, rest)) = path.split_first() else {
+        return false;
     };
-    let deserializer = toml::Deserializer::parse(document.text())
-        .map_err(|e| invalid(document.problem(span_of(&e), e.message().to_owned(), None)))?;
-    let mut track = serde_path_to_error::Track::new();
-    let tracked = serde_path_to_error::Deserializer::new(deserializer, &mut track);
-    Config::deserialize(tracked).map_err(|error| {
-        let path = track.path().to_string();
-        let (message, help) = explain(error.message(), &path);
-        invalid(document.problem(span_of(&error), message, help))
-    })
+    match table.get_mut(key.as_str()).map(Spanned::get_mut) {
+        Some(DeValue::Table(inner)) if !rest.is_empty() => leave_out(inner, rest),
+        _ => table.remove(key.as_str()).is_some(),
+    }
+}
+
+/// The field that serde misses.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 fn span_of(error: &toml::de::Error) -> Range<usize> {
@@ -201,8 +246,7 @@ fn explain(message: &str, path: &str) -> (String, Option<String>) {
             Some(suggest::offer(word, known)),
         );
     }
-    if message.starts_with("missing field") {
-        let word = quoted.next().unwrap_or_default();
+    if let Some(word) = missing_field(message) {
         return (
             format!("`{path}` lacks `{word}`"),
             Some(format!("add `{word} = …`")),

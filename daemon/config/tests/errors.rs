@@ -33,6 +33,12 @@ snapshots! {
     negative_number: "[step]\nstep_secs = -300\n";
     bad_address: "[server]\nlisten = \"8000\"\n";
     unknown_variant: "[model]\ndevice = \"gpu\"\n";
+    every_wrong_type_at_once: concat!(
+        "lisen = 1\n[server]\nlisten = 3\nmax_record = 5\n[step]\nstep_secs = \"5m\"\n",
+        "[plugins.slack]\nkind = \"snik\"\npath = \"slack.wasm\"\n",
+        "[plugins.hook]\nkind = \"sink\"\nwith = 1\n",
+        "[[routes]]\nsinks = [3]\n[[routes]]\nsinks = [\"hook\"]\n",
+    );
     out_of_range: "[server]\nmax_records = 0\nreads_per_minute = 0\n";
     syntax: "[server\nlisten = 3\n";
     unquoted_text: "[model]\ndir = /var/lib/argus\n";
