@@ -185,10 +185,7 @@ fn sources_that_misbehave_are_told_apart() -> anyhow::Result<()> {
         let error = eventually("an error", Duration::from_secs(60), || {
             let source = source(&daemon, name)?;
             let error = source["last_error"].as_str().map(str::to_owned);
-            // On a busy machine it is polled before it is compiled.
-            error
-                .filter(|error| !error.contains("is not loaded"))
-                .context(source.to_string())
+            error.context(source.to_string())
         })?;
         assert!(error.contains(fragment), "{name}: {error}");
         // The host's errors name the version too; what is wrong with a batch is said of the source.

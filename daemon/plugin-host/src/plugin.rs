@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::call::{self, Ended};
@@ -33,6 +33,8 @@ pub struct Plugin {
     /// Held while a version is made ready: the one that was asked for last must win.
     loading: tokio::sync::Mutex<Option<Arc<PluginStore>>>,
     pub(crate) seen: Mutex<Seen>,
+    /// Whether a file of it was ever made ready, or was found not to be fit.
+    tried: watch::Sender<bool>,
     slots: Semaphore,
     health: Mutex<Health>,
     counters: Counters,
@@ -57,6 +59,15 @@ pub struct Reloaded {
     pub current: PluginVersion,
 }
 
+/// Becomes true however a function is left.
+struct SetWhenDropped<'a>(&'a watch::Sender<bool>);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(true);
+    }
+}
+
 impl Plugin {
     pub(crate) fn new(host: Arc<PluginHost>, spec: PluginSpec) -> Self {
         Self {
@@ -66,6 +77,7 @@ impl Plugin {
             load_error: Mutex::default(),
             loading: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
+            tried: watch::Sender::default(),
             counters: Counters::default(),
             reloads: AtomicU64::new(0),
             host,
@@ -86,6 +98,12 @@ impl Plugin {
     /// Asks the plugin whether its configuration is valid.
     pub async fn check(&self) -> Result<(), PluginError> {
         self.call(Check).await
+    }
+
+    /// Waits until its file has been tried for the first time, whatever came of it: until then, calls are refused.
+    pub async fn tried(&self) {
+        // The sender lives as long as this plugin.
+        let _ = self.tried.subscribe().wait_for(|tried| *tried).await;
     }
 
     /// Makes the file ready and puts it to use without asking its check.
@@ -163,6 +181,7 @@ impl Plugin {
         unless_same: bool,
     ) -> Result<Option<Reloaded>, PluginError> {
         let mut loading = self.loading.lock().await;
+        let _tried = SetWhenDropped(&self.tried);
         self.seen.lock().read = Stamp::of(&self.spec.path);
         let made = self.make_ready(&mut loading, check, unless_same).await;
         match made {

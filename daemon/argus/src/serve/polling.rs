@@ -58,6 +58,8 @@ impl Source for PluginSource {
                 "told-apart-secs".to_owned(),
                 self.told_apart_secs.to_string(),
             )];
+            // While it is compiled there is nothing to blame it for.
+            self.plugin.tried().await;
             let polled = self.plugin.poll_with(checkpoint, max_records, options);
             let batch = polled.await;
             let batch = batch.map_err(|error| poll_error(&error))?;

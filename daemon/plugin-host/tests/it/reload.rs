@@ -179,10 +179,14 @@ async fn a_plugin_that_was_missing_at_first_comes_up_when_its_file_does() {
     let mut spec = spec("hostile", json!({ "behaviour": "behave" }));
     spec.path = path.clone();
     let plugin = host.add(spec);
+    let moment = Duration::from_millis(20);
+    let tried = tokio::time::timeout(moment, plugin.tried()).await;
+    tried.expect_err("nobody has looked for its file yet");
     assert_eq!(
         plugin.reload().await.expect_err("nothing there").code(),
         "unreadable_file"
     );
+    plugin.tried().await;
     assert_eq!(plugin.status().health, PluginState::NotLoaded);
     let refused = crate::support::deliver(&plugin).await.expect_err("not yet");
     assert_eq!((refused.code(), refused.retryable()), ("not_loaded", true));
