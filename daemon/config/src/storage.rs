@@ -24,7 +24,7 @@ pub struct Storage {
     pub checkpoint_secs: u64,
     /// A checkpoint is written when the log since the last one is longer.
     pub checkpoint_log_bytes: u64,
-    /// History older than this is deleted; 0 keeps it until the disk budget is used up.
+    /// History older than this is deleted.
     pub history_retention_days: u32,
     /// Oldest history files are deleted when all of them take more than this.
     pub history_max_bytes: u64,

@@ -51,7 +51,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 4000)]
     pub max_steps: u64,
     /// Windows per optimiser step.
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 64)]
     pub batch_windows: usize,
     /// Windows that go through the network at a time.
     #[arg(long, default_value_t = 16)]
@@ -63,13 +63,13 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 3e-3)]
     pub learning_rate: f64,
     /// Pull of matrices towards zero, times the learning rate, per step.
-    #[arg(long, default_value_t = 0.01)]
+    #[arg(long, default_value_t = 0.1)]
     pub weight_decay: f64,
     /// Longest gradient.
     #[arg(long, default_value_t = 1.0)]
     pub clip_norm: f64,
     /// How much of the averaged weights stays at each step.
-    #[arg(long, default_value_t = 0.995)]
+    #[arg(long, default_value_t = 0.998)]
     pub average_keep: f64,
     /// Newest part of what lies before the validation start that is not learned from but watched, to end the run early
     /// and to keep its best weights; 0 learns from all of it, for `--max-steps` steps, and keeps the last steps' average.
@@ -98,16 +98,16 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 4)]
     pub attention_heads: i64,
     /// Width that real inputs are scaled up to.
-    #[arg(long, default_value_t = 16)]
+    #[arg(long, default_value_t = 8)]
     pub continuous_size: i64,
     /// Share of activations dropped in training; above 0 a run is repeatable with one thread only.
     #[arg(long, default_value_t = 0.0)]
     pub dropout: f64,
-    /// Lag in steps whose values become known inputs (288 is a day); repeat for several.
-    #[arg(long, value_name = "STEPS")]
+    /// Lag in steps whose values become known inputs (288 is a day); repeat for several, 0 for none.
+    #[arg(long, value_name = "STEPS", default_value = "288")]
     pub lag: Vec<u32>,
-    /// Width of each metric's direct path from its own history to its outputs; 0 for none.
-    #[arg(long, default_value_t = 0)]
+    /// Width of each metric's direct path from ten days of its own to its outputs; 0 for none.
+    #[arg(long, default_value_t = 32)]
     pub direct_width: u32,
     /// Residual blocks of a direct path.
     #[arg(long, default_value_t = 2)]

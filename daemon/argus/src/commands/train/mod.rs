@@ -113,7 +113,7 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
             attention_heads: args.attention_heads,
             continuous_size: args.continuous_size,
             dropout: args.dropout,
-            lags: args.lag.clone(),
+            lags: (args.lag.iter().copied()).filter(|lag| *lag > 0).collect(),
             direct: (args.direct_width > 0).then_some((args.direct_width, args.direct_blocks)),
             ..ModelOptions::default()
         },
