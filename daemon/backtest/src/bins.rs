@@ -142,6 +142,11 @@ impl ServerBins {
         usize::try_from(bin - self.first_bin).ok()
     }
 
+    /// Number of bins with data from a position up to another, which is not counted.
+    pub fn with_data(&self, from: usize, to: usize) -> u32 {
+        self.filled[to].saturating_sub(self.filled[from])
+    }
+
     /// Whether the bin at a position holds an observation.
     pub fn has_data(&self, position: usize) -> bool {
         position < self.len() && self.filled[position + 1] > self.filled[position]

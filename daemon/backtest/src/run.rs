@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use argus_alerts::AlertConfig;
 use argus_trace::{
-    ForecastWriter, Incident, LabelledSpan, ServerRows, count_servers, read_servers, write_alerts,
+    ForecastWriter, Incident, LabelledSpan, ServerRows, check_writable, count_servers,
+    read_servers, write_alerts,
 };
 
 use crate::bins::ServerBins;
@@ -80,6 +81,9 @@ pub fn backtest(
     let started = Instant::now();
     if let Origins::Every(every_secs) = request.origins {
         check_stride(every_secs, replay.step_secs)?;
+    }
+    if let Some(path) = &request.alerts_to {
+        check_writable(path)?;
     }
     let counts = count_servers(&request.files, &replay.schema)?;
     progress.begin(expected(&counts, &request.origins));
@@ -158,6 +162,8 @@ struct Run<'a> {
     span: Option<(i64, i64)>,
     /// Replayed span of each server.
     spans: BTreeMap<String, (i64, i64)>,
+    /// Bins with data from each server's first origin to its last.
+    replayed_bins: u64,
 }
 
 impl<'a> Run<'a> {
@@ -177,6 +183,7 @@ impl<'a> Run<'a> {
             out_of_range: 0,
             span: None,
             spans: BTreeMap::new(),
+            replayed_bins: 0,
         })
     }
 
@@ -212,6 +219,9 @@ impl<'a> Run<'a> {
             let end = server.first_bin + i64::try_from(server.len()).unwrap_or(0);
             let span = (server.first_bin * step_ms, end * step_ms);
             self.spans.insert(server.name.to_string(), span);
+            if let (Some(first), Some(last)) = (of_server.first(), of_server.last()) {
+                self.replayed_bins += u64::from(server.with_data(first.origin, last.origin + 1));
+            }
             strokes.extend(of_server.into_iter().map(|stroke| (index, stroke)));
         }
         let replay = self.replay;
@@ -314,10 +324,7 @@ impl<'a> Run<'a> {
                 .filter(|(name, _)| !counts.contains_key(*name));
             self.outside += unknown.map(|(_, origins)| origins.len()).sum::<usize>();
         }
-        let weeks = self
-            .spans
-            .values()
-            .map(|(from, to)| (to - from) as f64 / WEEK_MS);
+        let weeks = self.replayed_bins as f64 * self.replay.step_ms() as f64 / WEEK_MS;
         let every_secs = match self.request.origins {
             Origins::Every(secs) => Some(secs),
             Origins::Listed(_) => None,
@@ -337,7 +344,7 @@ impl<'a> Run<'a> {
             scores: self.tally.scores(&self.replay.schema),
             calibration: self.replay.model.calibration.kind(),
             risk: self.risk.scores(),
-            alerts: AlertSummary::new(&self.alerts, self.request.alerts.for_strikes, weeks.sum()),
+            alerts: AlertSummary::new(&self.alerts, self.request.alerts.for_strikes, weeks),
             incidents: self
                 .request
                 .truth

@@ -156,6 +156,10 @@ pub fn list(dir: &Path) -> Vec<ModelListing> {
         .filter(|path| path.join("config.json").is_file())
         .filter_map(|path| {
             let name = path.file_name()?.to_str()?.to_owned();
+            // What begins with a point is still being written, or was left by a process that was ended.
+            if name.starts_with('.') {
+                return None;
+            }
             Some(ModelListing {
                 timestamp: timestamp_of(&name),
                 name,

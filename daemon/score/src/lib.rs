@@ -116,10 +116,10 @@ pub fn nearest_levels(levels: &[f64]) -> [usize; 3] {
     })
 }
 
-/// Five significant digits are more than the data supports.
+/// Five significant digits are more than the data supports. What is no number stays none.
 pub fn round(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
-        return 0.0;
+        return value;
     }
     let factor = 10f64.powi(4 - value.abs().log10().floor() as i32);
     (value * factor).round() / factor

@@ -32,6 +32,7 @@ pub use forecasts::ForecastWriter;
 pub use incidents::{Incident, LabelledSpan, read_incidents, read_labelled, write_incidents};
 pub use merged::{MergedRows, TraceRow, read_merged};
 pub use origins::{Origin, read_origins};
+pub use output::check_writable;
 pub use parts::{ServerRows, count_servers, read_servers, trace_files};
 pub use reader::{TraceReader, TraceRows, count_rows};
 pub use series::{Series, read_series};

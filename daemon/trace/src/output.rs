@@ -1,6 +1,8 @@
 //! Output files that appear whole or not at all.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,22 +22,35 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    /// A link is followed; what is there and no file is refused, as it would be replaced by one.
     pub(crate) fn create(target: &Path) -> Result<(Self, File), TraceError> {
-        let mut name = target.file_name().unwrap_or_default().to_owned();
-        name.push(".tmp");
-        let temporary = target.with_file_name(name);
-        let file = File::create(&temporary).map_err(|source| TraceError::File {
+        let refused = |source| TraceError::File {
             path: target.to_owned(),
             source,
-        })?;
-        Ok((
-            Self {
-                temporary,
-                target: target.to_owned(),
-                published: false,
-            },
-            file,
-        ))
+        };
+        let real = match fs::canonicalize(target) {
+            Ok(real) if !real.is_file() => {
+                let what = "is there and is no file; name another output";
+                return Err(refused(io::Error::other(what)));
+            }
+            Ok(real) => real,
+            Err(_) => target.to_owned(),
+        };
+        let mut name = OsString::from(".");
+        name.push(real.file_name().unwrap_or_default());
+        name.push(format!(".{}.tmp", std::process::id()));
+        let temporary = real.with_file_name(name);
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(refused)?;
+        let pending = Self {
+            temporary,
+            target: real,
+            published: false,
+        };
+        Ok((pending, file))
     }
 
     /// Makes the contents durable, then visible.
@@ -49,6 +64,14 @@ impl Pending {
             source,
         })
     }
+}
+
+/// Says at once whether a file can be written that is written much later.
+///
+/// # Errors
+/// When it cannot.
+pub fn check_writable(path: &Path) -> Result<(), TraceError> {
+    Pending::create(path).map(drop)
 }
 
 impl Drop for Pending {

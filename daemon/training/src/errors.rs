@@ -78,6 +78,45 @@ pub enum TrainingError {
         /// The folder.
         dir: std::path::PathBuf,
     },
+    /// The folder is no run's.
+    #[error(
+        "`{}` holds `{entry}`, which is no training run's: give the run an empty folder, or one that is not there yet",
+        dir.display()
+    )]
+    NotARun {
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// What was found there.
+        entry: String,
+    },
+    /// The folder holds a run of another name.
+    #[error(
+        "`{}` holds an unfinished run called `{name}`. Give this one another folder, or ask for a restart to discard it",
+        dir.display()
+    )]
+    OtherName {
+        /// The folder.
+        dir: std::path::PathBuf,
+        /// The run's name.
+        name: String,
+    },
+    /// Nothing is watched, so nothing could say whether new weights are better than old ones.
+    #[error(
+        "the new data are too short for a watched part: going on from a model keeps the old weights unless new ones are \
+         better there. Give more days, a later validation start, or a greater watched share"
+    )]
+    NothingWatched,
+    /// The network's forecasts are not numbers.
+    #[error(
+        "the trained network's forecasts of `{metric}` in `{trace}` are not numbers: the run has diverged. Try a lower \
+         learning rate"
+    )]
+    NotNumbers {
+        /// The trace.
+        trace: String,
+        /// The metric.
+        metric: String,
+    },
     /// The folder holds another run.
     #[error(
         "`{}` holds an unfinished run that this one cannot go on with: {source}. Repeat its options and data to finish \

@@ -68,9 +68,17 @@ impl Judge<'_> {
         // Of a model that this one went on from; better than none where the new data say too little.
         let former = std::mem::take(&mut trained.config.widening);
         let mut widener = Widener::new(&wanted, &levels, self.cuts.len());
+        let mut not_numbers = None;
         self.forecast(trained, &draft, observer, |source, forecast| {
             widener.add(source, forecast);
+            not_numbers = not_numbers.or_else(|| Some((source, forecast.not_numbers()?)));
         })?;
+        if let Some((source, metric)) = not_numbers {
+            return Err(TrainingError::NotNumbers {
+                trace: self.cuts[source].source.name.clone(),
+                metric: self.schema.metrics[metric].name.clone(),
+            });
+        }
         let mut widening = widener.finish();
         let is_new = |old: &Widening| widening.iter().all(|new| new.metric != old.metric);
         let kept: Vec<_> = former.into_iter().filter(is_new).collect();

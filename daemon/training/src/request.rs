@@ -137,6 +137,7 @@ pub fn train(
     observer: &mut Observer<'_>,
 ) -> Result<Outcome, TrainingError> {
     train::single_threaded_torch();
+    request.train.check()?;
     check_names(request)?;
     // Most mistakes are in a path; none should leave a work folder behind.
     for input in &request.traces {
@@ -169,6 +170,12 @@ pub fn train(
     let mut watched = Vec::new();
     for (position, cut) in cuts.iter().enumerate() {
         watched.extend(cut.watched(&spool, position, steps)?);
+    }
+    if watched.is_empty() && request.from.is_some() {
+        return Err(TrainingError::NothingWatched);
+    }
+    if watched.is_empty() && request.watched_share > 0.0 {
+        tracing::warn!("the data are too short for a watched part: nothing ends the run early");
     }
     let sources = cuts
         .iter()

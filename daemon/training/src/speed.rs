@@ -38,6 +38,7 @@ pub fn measure_speed(
     dir: &Path,
     now: &dyn Fn() -> Duration,
 ) -> Result<TrainingSpeed, TrainingError> {
+    options.check()?;
     train::single_threaded_torch();
     let fleet = FleetSpec {
         servers: 14,

@@ -9,7 +9,7 @@ use argus_trace::{read_incidents, read_labelled, trace_files};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::offline::{OfflineArgs, listed_origins};
+use super::offline::{OfflineArgs, check_distinct, listed_origins};
 use crate::exit::Outcome;
 use crate::output;
 use crate::serve::settings;
@@ -65,6 +65,11 @@ pub(super) fn parse_span(text: &str) -> Result<u32, String> {
 
 /// Runs the command.
 pub fn run(args: &BacktestArgs) -> anyhow::Result<Outcome> {
+    let files = [&args.input, &args.origins, &args.incidents, &args.labelled];
+    check_distinct(
+        &files.map(Option::as_deref),
+        &[args.forecasts.as_deref(), args.alerts.as_deref()],
+    )?;
     let config = args.offline.config()?;
     let input = match &args.input {
         Some(input) => input.clone(),

@@ -12,7 +12,7 @@ use argus_trace::{AttentionWriter, ForecastWriter, RiskWriter, Weight, read_seri
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::offline::{OfflineArgs, listed_origins};
+use super::offline::{OfflineArgs, check_distinct, listed_origins};
 use crate::exit::Outcome;
 use crate::output;
 
@@ -47,6 +47,18 @@ pub struct ForecastArgs {
 
 /// Runs the command.
 pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
+    check_distinct(
+        &[
+            Some(&args.input),
+            args.origins.as_deref(),
+            args.edits.as_deref(),
+        ],
+        &[
+            args.output.as_deref(),
+            args.risk.as_deref(),
+            args.attention.as_deref(),
+        ],
+    )?;
     let config = args.offline.config()?;
     let edits = match &args.edits {
         Some(path) => read_edits(path)?,
@@ -87,6 +99,12 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     bar.finish_and_clear();
     if done.forecasts == 0 {
         // The writers are dropped unfinished, so that no empty file looks like an answer.
+        if unknown > 0 && done.too_short == 0 {
+            bail!(
+                "none of the {unknown} origins is of a server of {} and within its rows",
+                args.input.display()
+            );
+        }
         bail!("no origin has the {MIN_CONTEXT_BINS} bins of context that the model needs");
     }
     let not_judged = outputs.finish()?;
@@ -110,7 +128,8 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
             .flatten();
         let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
         output::line(format_args!(
-            "{written} forecasts written to {}; {too_short} origins with too little context, {unknown} of unknown servers",
+            "{written} forecasts written to {}; {too_short} origins with too little context, \
+             {unknown} of servers or times without rows",
             files.join(" and ")
         ));
     }

@@ -244,7 +244,8 @@ impl Registry {
             .models_dir()
             .context("no models directory; name one with --models-dir DIR")?;
         let models = lookup::list(&dir);
-        let active = self.lookup.choose().candidates.into_iter().next();
+        anyhow::ensure!(dir.is_dir(), "there is no directory {}", dir.display());
+        let active = self.serving();
         let is_active = |path: &Path| active.as_deref().is_some_and(|a| same_place(a, path));
         if self.json {
             let models: Vec<_> = models
@@ -272,6 +273,16 @@ impl Registry {
         Ok(Outcome::Done)
     }
 
+    /// What a daemon would serve: of several candidates the first that loads.
+    fn serving(&self) -> Option<PathBuf> {
+        let choice = self.lookup.choose();
+        if choice.candidates.is_empty() {
+            output::note(format_args!("no model serves: {}", choice.because));
+        }
+        let is_only = choice.candidates.len() == 1;
+        (choice.candidates.into_iter()).find(|dir| is_only || load(dir).is_ok())
+    }
+
     fn activate(&self, model: &str) -> anyhow::Result<Outcome> {
         let listed = self
             .lookup
@@ -285,7 +296,7 @@ impl Registry {
             ),
         };
         let path = load(&dir)?;
-        let serving = self.lookup.choose().candidates.into_iter().next();
+        let serving = self.serving();
         let serving = serving.and_then(|dir| dir.canonicalize().ok());
         std::fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("make data directory {}", self.data_dir.display()))?;

@@ -61,6 +61,14 @@ impl OfflineArgs {
         slot.load_first(&lookup.choose());
         let model = slot.current().map_err(anyhow::Error::msg)?;
         output::note(format_args!("model {} ({})", model.id.name, model.id.path));
+        let learned = model.model.config().step_secs;
+        if learned != self.step_secs {
+            output::note(format_args!(
+                "it learned from steps of {learned} s and is now given steps of {} s, which it takes for its own: \
+                 leave out --step-secs unless that is meant",
+                self.step_secs
+            ));
+        }
         Ok(model)
     }
 
@@ -87,6 +95,32 @@ impl OfflineArgs {
             schema,
         })
     }
+}
+
+/// Refuses to write where something is read, or two things to one place.
+pub fn check_distinct(read: &[Option<&Path>], written: &[Option<&Path>]) -> anyhow::Result<()> {
+    let real = |path: &Path| {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder
+            .unwrap_or(Path::new("."))
+            .canonicalize()
+            .unwrap_or_default();
+        let named = folder.join(path.file_name().unwrap_or_default());
+        path.canonicalize().unwrap_or(named)
+    };
+    let mut taken: Vec<PathBuf> = read.iter().flatten().map(|path| real(path)).collect();
+    for path in written.iter().flatten() {
+        let place = real(path);
+        anyhow::ensure!(
+            !taken.contains(&place),
+            "{} is also an input or another output; name another file",
+            path.display()
+        );
+        taken.push(place);
+    }
+    Ok(())
 }
 
 /// Listed origins by server, ms since the epoch.

@@ -42,7 +42,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "DIR")]
     pub output: PathBuf,
     /// Name of the model; the directory is NAME_YYYYMMDD_HHMMSS.
-    #[arg(long, default_value = "argus")]
+    #[arg(long, default_value = "argus", value_parser = parse_name)]
     pub name: String,
     /// Same seed, same data, same threads: same weights.
     #[arg(long, default_value_t = 42)]
@@ -119,7 +119,7 @@ pub struct TrainArgs {
     #[arg(long, requires = "from", conflicts_with_all = ["hidden_size", "attention_heads", "continuous_size", "dropout", "lag", "direct_width"])]
     pub incremental: bool,
     /// The model directory to go on from.
-    #[arg(long, value_name = "DIR", requires = "incremental")]
+    #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
     /// Folder in which the unfinished run lives; `.NAME.training` in the output directory unless said. A run that was
     /// cut off there goes on.
@@ -171,6 +171,17 @@ fn parse_share(text: &str) -> Result<(String, f64), String> {
         Ok(share) if share.is_finite() && share > 0.0 => Ok((name.to_owned(), share)),
         _ => Err(format!("`{weight}` is no positive number")),
     }
+}
+
+/// The first part of a directory's name.
+fn parse_name(text: &str) -> Result<String, String> {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.starts_with('.') || !text.chars().all(is_fit) {
+        return Err(
+            "letters, digits, `-`, `_` and `.` make a name; a point cannot be the first".to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_watched_share(text: &str) -> Result<f64, String> {

@@ -97,6 +97,10 @@ fn request(args: &TrainArgs, schema: &Schema) -> anyhow::Result<TrainRequest> {
             "--incremental keeps the old weights if they are better on what is watched; give a --watched-share above 0"
         );
     }
+    if args.incremental != args.from.is_some() {
+        bail!("--incremental and --from DIR, the model to go on from, need each other");
+    }
+    check_names(args)?;
     let config = match &args.config {
         Some(file) => Config::load(file)?,
         None => Config::default(),
@@ -161,6 +165,37 @@ fn device(choice: DeviceChoice) -> anyhow::Result<Device> {
     }
 }
 
+/// A mistyped name must not leave rows to be learned from that were meant to be kept back.
+fn check_names(args: &TrainArgs) -> anyhow::Result<()> {
+    let traces: Vec<String> = args.input.iter().map(|path| name_of(path)).collect();
+    let is_trace = |name: &String| traces.contains(name);
+    if let Some((name, _)) = (args.validation_start.iter()).find(|(name, _)| !is_trace(name)) {
+        bail!(
+            "--validation-start {name}: no input has this name; there are: {}",
+            traces.join(", ")
+        );
+    }
+    let fleets = synthetic(args);
+    let is_fleet = |name: &String| {
+        (fleets.iter()).any(|input| input.fleet.kind.source_name() == name.as_str())
+    };
+    if let Some((name, _)) =
+        (args.share.iter()).find(|(name, _)| !is_trace(name) && !is_fleet(name))
+    {
+        bail!(
+            "--share {name}: no input has this name; there are: {} (and the fleets that are asked for)",
+            traces.join(", ")
+        );
+    }
+    Ok(())
+}
+
+/// What a trace is called.
+fn name_of(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
 fn traces(args: &TrainArgs) -> anyhow::Result<Vec<TraceInput>> {
     let starts: BTreeMap<&str, _> = args
         .validation_start
@@ -168,11 +203,7 @@ fn traces(args: &TrainArgs) -> anyhow::Result<Vec<TraceInput>> {
         .map(|(n, d)| (n.as_str(), *d))
         .collect();
     let trace = |path: &PathBuf| {
-        let name = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = name_of(path);
         let start = starts.get(name.as_str());
         let start = start
             .map(|date| date.to_zoned(TimeZone::UTC))
