@@ -29,7 +29,7 @@ pub use errors::BacktestError;
 pub use reliability::{FitRequest, RiskScores, calibration_fit};
 pub use replay::{Answer, Done, Replay};
 pub use report::{AlertSummary, Report, Seconds};
-pub use run::{Origins, Progress, Request, Truth, backtest};
+pub use run::{Origins, Progress, Request, Truth, backtest, groups};
 pub use schedule::{Stroke, listed, strided};
 pub use scores::{HorizonScore, PointScore, Scores, deciles};
 pub use warnings::{Warnings, judge};

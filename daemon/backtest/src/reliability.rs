@@ -80,7 +80,7 @@ pub fn calibration_fit(
     progress.begin(expected(&counts, &origins));
     let every_steps = i64::from(request.every_secs / replay.step_secs);
     let mut fit = CalibrationFit::default();
-    for group in groups(&counts, &origins) {
+    for group in groups(&counts, |name| origins.mentions(name)) {
         fit.merge(&fit_group(replay, request, &group, every_steps, progress)?);
     }
     Ok(fit)

@@ -60,6 +60,15 @@ pub struct Request {
     pub alerts_to: Option<PathBuf>,
 }
 
+impl Origins {
+    pub(crate) fn mentions(&self, server: &str) -> bool {
+        match self {
+            Self::Every(_) => true,
+            Self::Listed(listed) => listed.contains_key(server),
+        }
+    }
+}
+
 /// Progress of a backtest.
 pub trait Progress {
     /// About so many forecasts will be made.
@@ -88,7 +97,7 @@ pub fn backtest(
     let counts = count_servers(&request.files, &replay.schema)?;
     progress.begin(expected(&counts, &request.origins));
     let mut run = Run::new(replay, request)?;
-    for group in groups(&counts, &request.origins) {
+    for group in groups(&counts, |name| request.origins.mentions(name)) {
         let series = read_servers(&request.files, &replay.schema, &group)?;
         run.group(&replay.bins(series)?, progress)?;
     }
@@ -124,15 +133,15 @@ pub(crate) fn expected(counts: &BTreeMap<String, ServerRows>, origins: &Origins)
     }
 }
 
-/// Servers that are read together.
-pub(crate) fn groups(
+/// Wanted servers that are read together, so that memory does not grow with the trace.
+pub fn groups(
     counts: &BTreeMap<String, ServerRows>,
-    origins: &Origins,
+    is_wanted: impl Fn(&str) -> bool,
 ) -> Vec<BTreeSet<String>> {
     let mut groups: Vec<BTreeSet<String>> = Vec::new();
     let mut rows = u64::MAX;
     for (name, count) in counts {
-        if matches!(origins, Origins::Listed(listed) if !listed.contains_key(name)) {
+        if !is_wanted(name) {
             continue;
         }
         rows = rows.saturating_add(count.rows);

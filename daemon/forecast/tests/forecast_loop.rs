@@ -252,6 +252,15 @@ fn another_model_answers_at_once_and_a_broken_one_changes_nothing() {
     .unwrap();
     let refusal = bench.models.load(&broken).unwrap_err();
     assert!(refusal.contains("tiny_2"), "{refusal}");
+    // Every weight is a number, but no forecast is.
+    let header = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    let mut ruined = weights.clone();
+    for weight in ruined[header..].chunks_exact_mut(4) {
+        weight.copy_from_slice(&1e30_f32.to_le_bytes());
+    }
+    std::fs::write(broken.join("model.safetensors"), ruined).unwrap();
+    let refusal = bench.models.load(&broken).unwrap_err();
+    assert!(refusal.contains("are not numbers"), "{refusal}");
     assert_eq!(bench.models.current().unwrap().id, first);
 
     let second = bench.models.load(&bench.model(3)).unwrap();

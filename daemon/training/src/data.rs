@@ -84,13 +84,18 @@ pub(crate) fn cut_trace(
             validation_start,
         });
     }
-    let origins = match &input.origins {
+    let origins: Vec<Origin> = match &input.origins {
         // What lies before was learned from, and says nothing of what the model can do.
         Some(path) => (read_origins(path)?.into_iter())
             .filter(|origin| origin.origin_ms + steps.ms() >= scored_from)
             .collect(),
         None => origins(index, scored_from, end, steps),
     };
+    if origins.is_empty() {
+        let trace = &input.name;
+        let from = rfc3339(scored_from);
+        tracing::warn!(%trace, %from, "nothing of this trace is scored: it has no origin from there on with a whole horizon after it");
+    }
     let cut = cut(index, input.share, scored_from, schema, watched_share);
     Ok(Cut {
         scored: Some(origins),

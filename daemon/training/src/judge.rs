@@ -60,9 +60,7 @@ impl Judge<'_> {
         name: &str,
         observer: &mut Observer<'_>,
     ) -> Result<Judged, TrainingError> {
-        let output = &self.request.output;
-        fs::create_dir_all(output).map_err(TrainingError::io(output))?;
-        let draft = output.join(format!(".{name}.unscored"));
+        let draft = self.request.output.join(format!(".{name}.unscored"));
         let wanted = schema_ref(self.schema);
         let levels = trained.config.quantile_levels.clone();
         // Of a model that this one went on from; better than none where the new data say too little.

@@ -16,16 +16,17 @@ pub(crate) fn record(
     trained: &Trained,
     judged: &Judged,
 ) -> Result<Value, TrainingError> {
-    let options = &request.train;
+    let mut options = serde_json::to_value(&request.train)?;
+    options["watched_share"] = request.watched_share.into();
     Ok(json!({
         "format_version": 1,
         "created": rfc3339(created_ms),
         "versions": { "argus": env!("CARGO_PKG_VERSION"), "network": "tft" },
-        "seed": options.seed,
+        "seed": request.train.seed,
         "from_sha256": from,
         "device": request.device.to_string(),
         "data": serde_json::to_value(facts)?,
-        "options": serde_json::to_value(options)?,
+        "options": options,
         "run": serde_json::to_value(&trained.report)?,
         "scores": serde_json::to_value(&judged.scores)?,
         "risk": serde_json::to_value(&judged.risk)?,

@@ -143,6 +143,8 @@ pub fn train(
     for input in &request.traces {
         trace_files(&input.path)?;
     }
+    let output = &request.output;
+    std::fs::create_dir_all(output).map_err(TrainingError::io(output))?;
     let place = Workplace::take(
         &request.work_dir,
         &request.name,

@@ -159,8 +159,8 @@ pub enum LoadError {
         /// The most that is read.
         most: u64,
     },
-    /// `config.json` is not ours.
-    #[error("{path} is not the configuration of an Argus model: {problem}", path = .path.display())]
+    /// A file is not what we write under its name.
+    #[error("{path} is not what an Argus model has under this name: {problem}", path = .path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -39,15 +39,23 @@ pub struct BacktestArgs {
     #[arg(long, value_name = "FILE", requires = "incidents")]
     pub labelled: Option<PathBuf>,
     /// Time at the start of each labelled span in which alerts are not judged against incidents.
-    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span)]
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_span_or_none)]
     pub warm_up: u32,
     /// How the input is taken.
     #[command(flatten)]
     pub offline: OfflineArgs,
 }
 
-/// Seconds of `90s`, `5m`, `1h` or `1d`.
+/// Seconds of `90s`, `5m`, `1h` or `1d`, at least one.
 pub(super) fn parse_span(text: &str) -> Result<u32, String> {
+    match parse_span_or_none(text)? {
+        0 => Err(format!("`{text}` is no time; wanted is more than that")),
+        span => Ok(span),
+    }
+}
+
+/// The same, or none.
+fn parse_span_or_none(text: &str) -> Result<u32, String> {
     let wanted = || format!("`{text}` is no time; wanted is a number with s, m, h or d, e.g. 30m");
     let unit = text.chars().next_back().ok_or_else(wanted)?;
     let secs = match unit {
@@ -59,8 +67,7 @@ pub(super) fn parse_span(text: &str) -> Result<u32, String> {
     };
     let number = text.strip_suffix(unit).unwrap_or_default();
     let number: u32 = number.parse().map_err(|_| wanted())?;
-    let span = number.checked_mul(secs).filter(|span| *span > 0);
-    span.ok_or_else(wanted)
+    number.checked_mul(secs).ok_or_else(wanted)
 }
 
 /// Runs the command.

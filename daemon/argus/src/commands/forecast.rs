@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use argus_backtest::{Answer, BacktestError, Replay, ServerBins, Stroke, deciles, listed};
+use argus_backtest::{Answer, BacktestError, Replay, ServerBins, Stroke, deciles, groups};
 use argus_fleet::InputEdit;
 use argus_forecast::{Edits, Interpretation, MIN_CONTEXT_BINS, VariableWeights};
 use argus_schema::Schema;
-use argus_trace::{AttentionWriter, ForecastWriter, RiskWriter, Weight, read_series};
+use argus_trace::{
+    AttentionWriter, ForecastWriter, RiskWriter, Weight, count_servers, read_servers, trace_files,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -19,8 +21,8 @@ use crate::output;
 /// `argus forecast`.
 #[derive(Debug, Args)]
 pub struct ForecastArgs {
-    /// Trace with timestamp, server_name and metric columns.
-    #[arg(long, value_name = "FILE")]
+    /// Trace with timestamp, server_name and metric columns, or a folder of them, such as the daemon's own history.
+    #[arg(long, value_name = "PATH")]
     pub input: PathBuf,
     /// Parquet list of server_name and origin (start of the last bin to see); default: each server's last bin.
     #[arg(long, value_name = "FILE")]
@@ -65,12 +67,20 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
         None => Edits::default(),
     };
     let replay = args.offline.replay(&config, edits)?;
-    let series = read_series(&args.input, &replay.schema)
-        .with_context(|| format!("read {}", args.input.display()))?;
-    let servers = replay.bins(series)?;
-    let origins = args.origins.as_deref().map(listed_origins).transpose()?;
-    let (strokes, unknown) = strokes(&replay, &servers, origins);
-    let bar = output::progress(strokes.len() as u64, "forecasts");
+    let read = || format!("read {}", args.input.display());
+    let files = trace_files(&args.input).with_context(read)?;
+    let counts = count_servers(&files, &replay.schema).with_context(read)?;
+    let mut listed = args.origins.as_deref().map(listed_origins).transpose()?;
+    let expected = listed.as_ref().map_or(counts.len(), |listed| {
+        listed.values().map(Vec::len).sum::<usize>()
+    });
+    let bar = output::progress(expected as u64, "forecasts");
+    let is_wanted = |name: &str| {
+        listed
+            .as_ref()
+            .is_none_or(|listed| listed.contains_key(name))
+    };
+    let groups = groups(&counts, is_wanted);
 
     let mut outputs = Outputs {
         replay: &replay,
@@ -87,19 +97,35 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
             .transpose()?,
         not_judged: 0,
     };
-    let done = replay.run(
-        &servers,
-        &strokes,
-        |_| (),
-        |answers, ()| {
-            bar.inc(answers.len() as u64);
-            answers.iter().try_for_each(|answer| outputs.write(answer))
-        },
-    )?;
+    let (mut written, mut too_short, mut unknown, mut out_of_range) = (0, 0, 0, 0);
+    for group in groups {
+        let series = read_servers(&files, &replay.schema, &group).with_context(read)?;
+        let servers = replay.bins(series)?;
+        let (strokes, outside) = strokes(&replay, &servers, &mut listed);
+        let done = replay.run(
+            &servers,
+            &strokes,
+            |_| (),
+            |answers, ()| {
+                bar.inc(answers.len() as u64);
+                answers.iter().try_for_each(|answer| outputs.write(answer))
+            },
+        )?;
+        written += done.forecasts;
+        too_short += done.too_short;
+        unknown += outside;
+        out_of_range += servers
+            .iter()
+            .map(|server| server.out_of_range)
+            .sum::<usize>();
+    }
     bar.finish_and_clear();
-    if done.forecasts == 0 {
+    unknown += (listed.iter().flatten())
+        .map(|(_, origins)| origins.len())
+        .sum::<usize>();
+    if written == 0 {
         // The writers are dropped unfinished, so that no empty file looks like an answer.
-        if unknown > 0 && done.too_short == 0 {
+        if unknown > 0 && too_short == 0 {
             bail!(
                 "none of the {unknown} origins is of a server of {} and within its rows",
                 args.input.display()
@@ -108,13 +134,11 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
         bail!("no origin has the {MIN_CONTEXT_BINS} bins of context that the model needs");
     }
     let not_judged = outputs.finish()?;
-    let out_of_range: usize = servers.iter().map(|server| server.out_of_range).sum();
     if out_of_range > 0 {
         output::note(format_args!(
             "{out_of_range} values outside their metric's range were taken as missing"
         ));
     }
-    let (written, too_short) = (done.forecasts, done.too_short);
     if args.offline.json {
         output::line(json!({
             "model": replay.model.id.path, "forecasts": written, "too_little_context": too_short,
@@ -127,6 +151,11 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
             .into_iter()
             .flatten();
         let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        if not_judged > 0 {
+            output::note(format_args!(
+                "{not_judged} of the forecasts have no risk: no metric with a threshold was observed"
+            ));
+        }
         output::line(format_args!(
             "{written} forecasts written to {}; {too_short} origins with too little context, \
              {unknown} of servers or times without rows",
@@ -136,33 +165,28 @@ pub fn run(args: &ForecastArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What to forecast; without `--origins` each server's last bin. Also tells how many origins the trace lacks.
+/// What to forecast of some servers: what is listed of them, which is taken from the list, or without a list each one's
+/// last bin. Also tells how many origins lie outside of their rows.
 fn strokes(
     replay: &Replay,
     servers: &[ServerBins],
-    origins: Option<BTreeMap<String, Vec<i64>>>,
+    listed: &mut Option<BTreeMap<String, Vec<i64>>>,
 ) -> (Vec<(usize, Stroke)>, usize) {
     let step_ms = replay.step_ms();
     let mut unknown = 0;
     let mut strokes = Vec::new();
-    let mut left = origins;
     for (index, server) in servers.iter().enumerate() {
-        let bins = match &mut left {
+        let bins = match listed {
             None => vec![server.first_bin + i64::try_from(server.len()).unwrap_or(0) - 1],
             Some(left) => {
                 let origins = left.remove(server.name.as_str()).unwrap_or_default();
                 origins.iter().map(|ms| ms.div_euclid(step_ms)).collect()
             }
         };
-        let (of_server, outside) = listed(server, &bins, step_ms);
+        let (of_server, outside) = argus_backtest::listed(server, &bins, step_ms);
         unknown += outside;
         strokes.extend(of_server.into_iter().map(|stroke| (index, stroke)));
     }
-    unknown += left
-        .iter()
-        .flatten()
-        .map(|(_, origins)| origins.len())
-        .sum::<usize>();
     (strokes, unknown)
 }
 

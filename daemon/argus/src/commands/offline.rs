@@ -135,3 +135,36 @@ pub fn listed_origins(path: &Path) -> anyhow::Result<BTreeMap<String, Vec<i64>>>
     }
     Ok(listed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_where_something_is_read_or_written() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (trace, link) = (
+            dir.path().join("trace.parquet"),
+            dir.path().join("link.parquet"),
+        );
+        std::fs::write(&trace, b"rows").expect("write");
+        std::os::unix::fs::symlink(&trace, &link).expect("link");
+        let (new, same) = (dir.path().join("new"), dir.path().join("./new"));
+        let refused = |written: &[Option<&Path>]| {
+            check_distinct(&[Some(&trace), None], written).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(&[Some(&new), None]), Ok(()));
+        for written in [
+            [Some(&*trace), None],
+            [Some(&link), None],
+            [Some(&new), Some(&same)],
+        ] {
+            assert!(
+                refused(&written)
+                    .expect_err("one place")
+                    .contains("another"),
+                "{written:?}"
+            );
+        }
+    }
+}

@@ -76,7 +76,10 @@ pub enum CheckpointError {
         source: std::io::Error,
     },
     /// The file is no checkpoint, or damaged.
-    #[error("`{}` is not a usable checkpoint: {problem}", path.display())]
+    #[error(
+        "`{}` is not a usable checkpoint: {problem}. Ask for a restart to begin anew",
+        path.display()
+    )]
     Foreign {
         /// The file.
         path: std::path::PathBuf,

@@ -36,7 +36,7 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 200)]
     pub validate_every: u64,
     /// Validations in a row without a better loss that end the run.
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
     pub patience: u32,
     /// Directory in which the new model directory is made.
     #[arg(long, value_name = "DIR")]
