@@ -169,7 +169,7 @@ pub struct ModelInfo {
     /// Most steps of context it looks at.
     pub context_steps: u32,
     /// Quantile levels, ascending.
-    pub quantile_levels: Vec<f32>,
+    pub quantile_levels: Vec<f64>,
     /// Schema it was trained for, e.g. `server`.
     pub schema_id: String,
     /// Version of that schema.

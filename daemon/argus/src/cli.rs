@@ -145,6 +145,15 @@ pub fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// A number of things of which there must be one.
+pub fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1 is needed".to_owned()),
+        Ok(count) => Ok(count),
+        Err(_) => Err(format!("`{text}` is no whole number")),
+    }
+}
+
 /// `argus generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {

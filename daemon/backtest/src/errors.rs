@@ -29,7 +29,9 @@ pub enum BacktestError {
         step_secs: u32,
     },
     /// Nothing to judge.
-    #[error("no server has the {needed} bins of context that a forecast needs")]
+    #[error(
+        "no origin lies within a server's rows and has the {needed} bins of context that a forecast needs"
+    )]
     Nothing {
         /// Fewest bins of context.
         needed: u32,

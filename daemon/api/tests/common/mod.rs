@@ -167,7 +167,7 @@ pub fn model_info() -> ModelInfo {
         timestamp: Some("20260101_120000".to_owned()),
         horizon_steps: 96,
         context_steps: 288,
-        quantile_levels: LEVELS.to_vec(),
+        quantile_levels: LEVELS.map(f64::from).to_vec(),
         schema_id: "server".to_owned(),
         schema_version: 1,
         parameters: 250_000,

@@ -67,7 +67,7 @@ impl Control for DaemonControl {
             timestamp: timestamp(&loaded),
             horizon_steps: u32::try_from(model.horizon()).unwrap_or(u32::MAX),
             context_steps: CONTEXT_STEPS,
-            quantile_levels: quantile_levels(model),
+            quantile_levels: model.quantile_levels().to_vec(),
             schema_id: model.config().schema.id.clone(),
             schema_version: model.config().schema.version,
             parameters: model.parameters(),
@@ -172,18 +172,6 @@ impl DaemonControl {
             changed.map_err(|error| ReloadError::Unavailable(error.to_string()))?
         })
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "quantile levels have two digits"
-)]
-fn quantile_levels(model: &argus_tft::Model) -> Vec<f32> {
-    model
-        .quantile_levels()
-        .iter()
-        .map(|level| *level as f32)
-        .collect()
 }
 
 fn timestamp(loaded: &LoadedModel) -> Option<String> {

@@ -43,7 +43,7 @@ pub struct ForecastBenchArgs {
     #[arg(long)]
     pub full_windows: bool,
     /// Threads that run the network.
-    #[arg(long, default_value_t = crate::cli::default_threads())]
+    #[arg(long, default_value_t = crate::cli::default_threads(), value_parser = crate::cli::parse_count)]
     pub threads: usize,
     /// Which model answers.
     #[command(flatten)]
