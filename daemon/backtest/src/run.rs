@@ -333,6 +333,18 @@ impl<'a> Run<'a> {
                 .filter(|(name, _)| !counts.contains_key(*name));
             self.outside += unknown.map(|(_, origins)| origins.len()).sum::<usize>();
         }
+        if let Some(truth) = &self.request.truth {
+            let incidents = truth.incidents.iter().map(|incident| &incident.server);
+            let labelled = truth.labelled.iter().map(|span| &span.server);
+            let is_strange = |name: &&String| !counts.contains_key(*name);
+            let strangers: BTreeSet<_> = incidents.chain(labelled).filter(is_strange).collect();
+            if !strangers.is_empty() {
+                tracing::warn!(
+                    servers = strangers.len(),
+                    "some incidents or labelled spans are of servers that the trace lacks: not judged"
+                );
+            }
+        }
         let weeks = self.replayed_bins as f64 * self.replay.step_ms() as f64 / WEEK_MS;
         let every_secs = match self.request.origins {
             Origins::Every(secs) => Some(secs),

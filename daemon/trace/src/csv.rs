@@ -73,6 +73,29 @@ impl Table {
             problem: format!("`{text}` is no RFC 3339 time"),
         })
     }
+
+    /// Two times of which the second is not before the first.
+    pub(crate) fn span_ms(
+        &self,
+        row: usize,
+        from: Column,
+        to: Column,
+    ) -> Result<(i64, i64), TraceError> {
+        let span = (self.time_ms(row, from)?, self.time_ms(row, to)?);
+        if span.1 < span.0 {
+            return Err(TraceError::Cell {
+                path: self.path.clone(),
+                row,
+                column: to.name,
+                problem: format!(
+                    "`{}` is before `{}`, where it begins",
+                    self.text(row, to),
+                    self.text(row, from)
+                ),
+            });
+        }
+        Ok(span)
+    }
 }
 
 /// A column that was found.

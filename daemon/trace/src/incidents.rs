@@ -41,7 +41,7 @@ pub fn write_incidents(path: &Path, incidents: &[Incident]) -> Result<(), TraceE
 /// Reads `server_name,start,end,kind,metrics`, the layout of [`write_incidents`]; `kind` and `metrics` may be absent.
 ///
 /// # Errors
-/// When the file cannot be read, a column is missing, or a time is none.
+/// When the file cannot be read, a column is missing, a time is none, or an incident ends before it begins.
 pub fn read_incidents(path: &Path) -> Result<Vec<Incident>, TraceError> {
     let table = Table::read(path)?;
     let (server, start, end) = (
@@ -52,10 +52,11 @@ pub fn read_incidents(path: &Path) -> Result<Vec<Incident>, TraceError> {
     let (kind, metrics) = (table.optional("kind"), table.optional("metrics"));
     let incident = |row: usize| {
         let metrics = metrics.map_or("", |column| table.text(row, column));
+        let (start_ms, end_ms) = table.span_ms(row, start, end)?;
         Ok(Incident {
             server: table.text(row, server).to_owned(),
-            start_ms: table.time_ms(row, start)?,
-            end_ms: table.time_ms(row, end)?,
+            start_ms,
+            end_ms,
             kind: kind.map_or("", |column| table.text(row, column)).to_owned(),
             metrics: metrics
                 .split('|')
@@ -81,7 +82,7 @@ pub struct LabelledSpan {
 /// Reads `server_name,labelled_from,labelled_to`.
 ///
 /// # Errors
-/// When the file cannot be read, a column is missing, or a time is none.
+/// When the file cannot be read, a column is missing, a time is none, or a span ends before it begins.
 pub fn read_labelled(path: &Path) -> Result<Vec<LabelledSpan>, TraceError> {
     let table = Table::read(path)?;
     let (server, from, to) = (
@@ -90,10 +91,11 @@ pub fn read_labelled(path: &Path) -> Result<Vec<LabelledSpan>, TraceError> {
         table.column("labelled_to")?,
     );
     let span = |row: usize| {
+        let (from_ms, to_ms) = table.span_ms(row, from, to)?;
         Ok(LabelledSpan {
             server: table.text(row, server).to_owned(),
-            from_ms: table.time_ms(row, from)?,
-            to_ms: table.time_ms(row, to)?,
+            from_ms,
+            to_ms,
         })
     };
     (0..table.rows()).map(span).collect()

@@ -141,6 +141,11 @@ fn labels_are_read_as_they_were_written() {
     );
     let refused = read_incidents(&spans).unwrap_err().to_string();
     assert!(refused.contains("no column `start`"), "{refused}");
+
+    let backwards = "server_name,start,end\na,1970-01-01T00:00:02Z,1970-01-01T00:00:01Z\n";
+    std::fs::write(&spans, backwards).unwrap();
+    let refused = read_incidents(&spans).unwrap_err().to_string();
+    assert!(refused.contains("is before"), "{refused}");
 }
 
 #[test]
