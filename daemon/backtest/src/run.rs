@@ -171,7 +171,7 @@ struct Run<'a> {
     span: Option<(i64, i64)>,
     /// Replayed span of each server.
     spans: BTreeMap<String, (i64, i64)>,
-    /// Bins with data from each server's first origin to its last.
+    /// Bins with data from the first origin of each server that was answered to the last.
     replayed_bins: u64,
 }
 
@@ -228,9 +228,6 @@ impl<'a> Run<'a> {
             let end = server.first_bin + i64::try_from(server.len()).unwrap_or(0);
             let span = (server.first_bin * step_ms, end * step_ms);
             self.spans.insert(server.name.to_string(), span);
-            if let (Some(first), Some(last)) = (of_server.first(), of_server.last()) {
-                self.replayed_bins += u64::from(server.with_data(first.origin, last.origin + 1));
-            }
             strokes.extend(of_server.into_iter().map(|stroke| (index, stroke)));
         }
         let replay = self.replay;
@@ -248,11 +245,17 @@ impl<'a> Run<'a> {
             (tally, risk)
         };
         let mut chain: Option<(usize, Chain<'_>)> = None;
+        // First and last origin that was answered, by server.
+        let mut answered: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         let done = replay.run(servers, &strokes, score, |answers, (tally, risk)| {
             self.tally.merge(&tally);
             self.risk.merge(&risk);
             for answer in answers {
                 self.write(answer)?;
+                let bin = answer.forecast.origin_ms.div_euclid(step_ms);
+                let origin = servers[answer.index].position(bin).unwrap_or(0);
+                let span = answered.entry(answer.index).or_insert((origin, origin));
+                span.1 = origin;
                 if chain
                     .as_ref()
                     .is_none_or(|(index, _)| *index != answer.index)
@@ -275,6 +278,9 @@ impl<'a> Run<'a> {
             Ok::<_, BacktestError>(())
         })?;
         self.close(chain)?;
+        for (index, (first, last)) in answered {
+            self.replayed_bins += u64::from(servers[index].with_data(first, last + 1));
+        }
         self.done.forecasts += done.forecasts;
         self.done.too_short += done.too_short;
         self.done.in_model += done.in_model;
@@ -336,12 +342,12 @@ impl<'a> Run<'a> {
         if let Some(truth) = &self.request.truth {
             let incidents = truth.incidents.iter().map(|incident| &incident.server);
             let labelled = truth.labelled.iter().map(|span| &span.server);
-            let is_strange = |name: &&String| !counts.contains_key(*name);
+            let is_strange = |name: &&String| !self.spans.contains_key(*name);
             let strangers: BTreeSet<_> = incidents.chain(labelled).filter(is_strange).collect();
             if !strangers.is_empty() {
                 tracing::warn!(
                     servers = strangers.len(),
-                    "some incidents or labelled spans are of servers that the trace lacks: not judged"
+                    "some incidents or labelled spans are of servers that were not replayed: not judged"
                 );
             }
         }
@@ -386,7 +392,10 @@ impl<'a> Run<'a> {
             .collect();
         let whole = match truth.labelled.is_empty() {
             true => warnings::whole(&self.spans),
-            false => truth.labelled.clone(),
+            false => {
+                let is_replayed = |span: &&LabelledSpan| self.spans.contains_key(&span.server);
+                truth.labelled.iter().filter(is_replayed).cloned().collect()
+            }
         };
         warnings::judge(&alerts, &truth.incidents, &whole, truth.warm_up_minutes)
     }

@@ -23,7 +23,7 @@ pub enum ConfigError {
     /// The text is there, but something in it is wrong.
     #[error("{}", list(problems))]
     Invalid {
-        /// Everything that one gate found, in the order of the text.
+        /// What one gate found, in the order of the text.
         #[related]
         problems: Vec<Problem>,
     },

@@ -1,7 +1,7 @@
 //! The one TOML file: types, defaults, precise errors.
 //!
 //! [`Config`] is plain data, one small file per section, each with its defaults and its checks. Everything has a
-//! default, so that the daemon runs without a file. Reading goes through three gates, each of which points at all the
+//! default, so that the daemon runs without a file. Reading goes through three gates, each of which points at the
 //! offending texts: TOML syntax, types (serde, unknown keys refused), and values (each section's `check`).
 //!
 //! Units are in the names (`timeout_secs`, `max_body_bytes`). Secrets are never written into the file: a

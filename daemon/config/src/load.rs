@@ -158,7 +158,8 @@ fn check_fragment(document: &Document) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// What has a wrong type or an unknown name is told and left out, until the rest fits: each mistake is found once.
+/// What has a wrong type or an unknown name is told and left out, until the rest fits: each mistake is found once, but for
+/// those in a table, or list of tables, that cannot do without what was left out, and those beyond [`MAX_PROBLEMS`].
 fn deserialize(document: &Document) -> Result<Config, ConfigError> {
     let (root, _) = DeTable::parse_recoverable(document.text());
     let (place, mut rest) = (root.span(), root.into_inner());
@@ -174,36 +175,59 @@ fn deserialize(document: &Document) -> Result<Config, ConfigError> {
             Err(error) => error,
         };
         let path = track.path();
-        let keys: Vec<String> = (path.iter())
+        let steps: Vec<Step> = (path.iter())
             .map_while(|segment| match segment {
-                Segment::Map { key } => Some(key.clone()),
+                Segment::Map { key } => Some(Step::Key(key.clone())),
+                Segment::Seq { index } => Some(Step::Index(*index)),
                 _ => None,
             })
             .collect();
         let is_missed = |field: &str| {
-            let field = keys.iter().map(String::as_str).chain([field]);
-            left_out.contains(&field.collect::<Vec<_>>().join("."))
+            let mut steps = steps.clone();
+            steps.push(Step::Key(field.to_owned()));
+            left_out.contains(&steps)
         };
         if !missing_field(error.message()).is_some_and(is_missed) {
             let (message, help) = explain(error.message(), &path.to_string());
             mistakes.push((span_of(&error), message, help));
         }
-        if !leave_out(&mut rest, &keys) || mistakes.len() == MAX_PROBLEMS {
+        let Some(removed) = leave_out(&mut rest, &steps) else {
+            break;
+        };
+        left_out.insert(steps[..removed].to_vec());
+        if mistakes.len() == MAX_PROBLEMS {
             break;
         }
-        left_out.insert(keys.join("."));
     }
     Err(invalid(document, mistakes))
 }
 
-/// Removes what a path leads to; says whether it was there.
-fn leave_out(table: &mut DeTable<'_>, path: &[String]) -> bool {
-    let Some((key, rest)) = path.split_first() else {
-        return false;
+/// A step of a path into the text.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Removes what a path leads to; says how many of its steps lead to what was removed, `None` where nothing was there. An
+/// item is not removed alone, but with its list: what comes after it would get its place.
+fn leave_out(table: &mut DeTable<'_>, path: &[Step]) -> Option<usize> {
+    let Some((Step::Key(key), rest)) = path.split_first() else {
+        return None;
     };
-    match table.get_mut(key.as_str()).map(Spanned::get_mut) {
-        Some(DeValue::Table(inner)) if !rest.is_empty() => leave_out(inner, rest),
-        _ => table.remove(key.as_str()).is_some(),
+    let inner = match (table.get_mut(key.as_str()).map(Spanned::get_mut), rest) {
+        (Some(DeValue::Table(inner)), [_, ..]) => Some((inner, rest)),
+        (Some(DeValue::Array(items)), [Step::Index(index), rest @ ..]) if !rest.is_empty() => {
+            match items.get_mut(*index).map(Spanned::get_mut) {
+                Some(DeValue::Table(inner)) => Some((inner, rest)),
+                _ => None,
+            }
+        }
+        _ => None,
+    };
+    match inner {
+        Some((inner, rest)) => Some(path.len() - rest.len() + leave_out(inner, rest)?),
+        None => table.remove(key.as_str()).map(|_| 1),
     }
 }
 

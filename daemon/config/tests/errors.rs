@@ -37,7 +37,7 @@ snapshots! {
         "lisen = 1\n[server]\nlisten = 3\nmax_record = 5\n[step]\nstep_secs = \"5m\"\n",
         "[plugins.slack]\nkind = \"snik\"\npath = \"slack.wasm\"\n",
         "[plugins.hook]\nkind = \"sink\"\nwith = 1\n",
-        "[[routes]]\nsinks = [3]\n[[routes]]\nsinks = [\"hook\"]\n",
+        "[[routes]]\nhours = 3\nsinks = [\"hook\"]\n[[routes]]\nsinks = [\"hook\"]\ndays = 5\n",
     );
     out_of_range: "[server]\nmax_records = 0\nreads_per_minute = 0\n";
     syntax: "[server\nlisten = 3\n";

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use argus_fleet::ModelId;
 use argus_risk::Calibration;
 use argus_schema::Schema;
-use argus_tft::{Device, Model, PredictError, Window};
+use argus_tft::{Device, Model};
 
 use crate::MIN_CONTEXT_BINS;
 use crate::batch::schema_ref;
@@ -102,16 +102,15 @@ impl ModelSlot {
                 dir.display()
             ));
         }
-        if !answers_in_numbers(&model, &self.schema)
-            .map_err(|e| format!("{}: {e}", dir.display()))?
-        {
+        let calibration = serde_json::from_value(model.calibration().clone())
+            .map_err(|error| format!("{}: calibration.json: {error}", dir.display()))?;
+        let answers = model.answers_in_numbers();
+        if !answers.map_err(|error| format!("{}: {error}", dir.display()))? {
             return Err(format!(
                 "{}: the model's forecasts of an ordinary window are not numbers; it has to be trained again",
                 dir.display()
             ));
         }
-        let calibration = serde_json::from_value(model.calibration().clone())
-            .map_err(|error| format!("{}: calibration.json: {error}", dir.display()))?;
         let path = dir.canonicalize().unwrap_or_else(|_| dir.to_path_buf());
         let name = path
             .file_name()
@@ -142,23 +141,4 @@ impl ModelSlot {
             self.content.store(Arc::new(Err(reason)));
         }
     }
-}
-
-/// Tries a model: weights may be finite and still be the ruins of a run that diverged.
-fn answers_in_numbers(model: &Model, schema: &Schema) -> Result<bool, PredictError> {
-    let config = model.config();
-    let wave = |bin: usize| 1.0 + 0.2 * (bin as f32 / 40.0).sin();
-    let values: Vec<f32> = (0..config.context_steps()).map(wave).collect();
-    let window = Window {
-        entity: "",
-        end_bin_ms: 0,
-        step_secs: config.step_secs,
-        values: vec![&values; schema.metrics.len()],
-        status: &vec![0; values.len()],
-        profile: "",
-        usual: None,
-    };
-    let answers = model.predict(&[window])?;
-    let mut quantiles = (answers.iter().flat_map(|answer| &answer.metrics).flatten()).flatten();
-    Ok(quantiles.all(|value| value.is_finite()))
 }

@@ -22,7 +22,7 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// A link is followed; what is there and no file is refused, as it would be replaced by one.
+    /// A link to a file is followed; what is there and no file is refused, as it would be replaced by one.
     pub(crate) fn create(target: &Path) -> Result<(Self, File), TraceError> {
         let refused = |source| TraceError::File {
             path: target.to_owned(),
@@ -40,6 +40,8 @@ impl Pending {
         name.push(real.file_name().unwrap_or_default());
         name.push(format!(".{}.tmp", std::process::id()));
         let temporary = real.with_file_name(name);
+        // Left by a process that was killed and had our id.
+        let _ = fs::remove_file(&temporary);
         let file = File::options()
             .write(true)
             .create_new(true)
@@ -77,7 +79,7 @@ pub fn check_writable(path: &Path) -> Result<(), TraceError> {
 impl Drop for Pending {
     fn drop(&mut self) {
         if !self.published {
-            // The error that led here is the one to report; a leftover `.tmp` harms nobody.
+            // The error that led here is the one to report.
             let _ = fs::remove_file(&self.temporary);
         }
     }

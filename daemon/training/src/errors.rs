@@ -102,21 +102,15 @@ pub enum TrainingError {
     },
     /// Nothing is watched, so nothing could say whether new weights are better than old ones.
     #[error(
-        "the new data are too short for a watched part: going on from a model keeps the old weights unless new ones are \
-         better there. Give more days, a later validation start, or a greater watched share"
+        "nothing is watched: going on from a model keeps the old weights unless new ones are better on the newest part \
+         of what is learned from. Give more days, a later validation start, or a greater watched share"
     )]
     NothingWatched,
     /// The network's forecasts are not numbers.
     #[error(
-        "the trained network's forecasts of `{metric}` in `{trace}` are not numbers: the run has diverged. Try a lower \
-         learning rate"
+        "the trained network's forecasts are not numbers: the run has diverged. Try a lower learning rate"
     )]
-    NotNumbers {
-        /// The trace.
-        trace: String,
-        /// The metric.
-        metric: String,
-    },
+    NotNumbers,
     /// The folder holds another run.
     #[error(
         "`{}` holds an unfinished run that this one cannot go on with: {source}. Repeat its options and data to finish \

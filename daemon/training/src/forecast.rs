@@ -24,14 +24,6 @@ pub(crate) struct OriginForecast<'a> {
     pub(crate) bin: usize,
 }
 
-impl OriginForecast<'_> {
-    /// A metric whose forecast is not made of numbers.
-    pub(crate) fn not_numbers(&self) -> Option<usize> {
-        let is_broken = |quantiles: &[f32]| quantiles.iter().any(|value| !value.is_finite());
-        (self.metrics.iter()).position(|quantiles| quantiles.as_deref().is_some_and(is_broken))
-    }
-}
-
 /// Forecasts each origin for which a source has at least a dozen observed bins of context, and hands the answers to
 /// `visit` in the order of the origins. Returns how many origins had too little context.
 ///

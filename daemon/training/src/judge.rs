@@ -66,17 +66,9 @@ impl Judge<'_> {
         // Of a model that this one went on from; better than none where the new data say too little.
         let former = std::mem::take(&mut trained.config.widening);
         let mut widener = Widener::new(&wanted, &levels, self.cuts.len());
-        let mut not_numbers = None;
         self.forecast(trained, &draft, observer, |source, forecast| {
             widener.add(source, forecast);
-            not_numbers = not_numbers.or_else(|| Some((source, forecast.not_numbers()?)));
         })?;
-        if let Some((source, metric)) = not_numbers {
-            return Err(TrainingError::NotNumbers {
-                trace: self.cuts[source].source.name.clone(),
-                metric: self.schema.metrics[metric].name.clone(),
-            });
-        }
         let mut widening = widener.finish();
         let is_new = |old: &Widening| widening.iter().all(|new| new.metric != old.metric);
         let kept: Vec<_> = former.into_iter().filter(is_new).collect();
@@ -136,6 +128,9 @@ impl Judge<'_> {
         let model = Model::open(draft, &schema_ref(self.schema), self.request.device);
         remove(draft)?;
         let model = model?;
+        if !model.answers_in_numbers()? {
+            return Err(TrainingError::NotNumbers);
+        }
         for (position, cut) in self.cuts.iter().enumerate() {
             let Some(origins) = &cut.scored else { continue };
             let trace = &cut.source.name;

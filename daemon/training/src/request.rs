@@ -138,6 +138,9 @@ pub fn train(
 ) -> Result<Outcome, TrainingError> {
     train::single_threaded_torch();
     request.train.check()?;
+    if request.from.is_some() && request.watched_share <= 0.0 {
+        return Err(TrainingError::NothingWatched);
+    }
     check_names(request)?;
     // Most mistakes are in a path; none should leave a work folder behind.
     for input in &request.traces {

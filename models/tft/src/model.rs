@@ -231,7 +231,30 @@ impl Model {
         self.predict_on(Lane::Main, windows)
     }
 
-    /// The same on the workers of a lane.
+    /// Whether it forecasts an ordinary window in numbers: weights may be finite and still be the ruins of a run that
+    /// diverged.
+    ///
+    /// # Errors
+    /// As [`Model::predict`].
+    pub fn answers_in_numbers(&self) -> Result<bool, PredictError> {
+        let config = self.config();
+        let wave = |bin: usize| 1.0 + 0.2 * (bin as f32 / 40.0).sin();
+        let values: Vec<f32> = (0..config.context_steps()).map(wave).collect();
+        let window = Window {
+            entity: "",
+            end_bin_ms: 0,
+            step_secs: config.step_secs,
+            values: vec![&values; config.schema.metrics.len()],
+            status: &vec![0; values.len()],
+            profile: "",
+            usual: None,
+        };
+        let answers = self.predict(&[window])?;
+        let mut quantiles = (answers.iter().flat_map(|answer| &answer.metrics).flatten()).flatten();
+        Ok(quantiles.all(|value| value.is_finite()))
+    }
+
+    /// [`Model::predict`] on the workers of a lane.
     ///
     /// # Errors
     /// As [`Model::predict`].

@@ -72,11 +72,6 @@ fn parse_span_or_none(text: &str) -> Result<u32, String> {
 
 /// Runs the command.
 pub fn run(args: &BacktestArgs) -> anyhow::Result<Outcome> {
-    let files = [&args.input, &args.origins, &args.incidents, &args.labelled];
-    check_distinct(
-        &files.map(Option::as_deref),
-        &[args.forecasts.as_deref(), args.alerts.as_deref()],
-    )?;
     let config = args.offline.config()?;
     let input = match &args.input {
         Some(input) => input.clone(),
@@ -91,6 +86,12 @@ pub fn run(args: &BacktestArgs) -> anyhow::Result<Outcome> {
             history
         }
     };
+    let lists = [&args.origins, &args.incidents, &args.labelled].map(Option::as_deref);
+    let [origins, incidents, labelled] = lists;
+    check_distinct(
+        &[Some(&input), origins, incidents, labelled],
+        &[args.forecasts.as_deref(), args.alerts.as_deref()],
+    )?;
     let truth = match &args.incidents {
         None => None,
         Some(incidents) => Some(Truth {

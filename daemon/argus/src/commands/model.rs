@@ -246,6 +246,10 @@ impl Registry {
         let models = lookup::list(&dir);
         anyhow::ensure!(dir.is_dir(), "there is no directory {}", dir.display());
         let active = self.serving();
+        if active.is_none() {
+            let because = self.lookup.choose().because;
+            output::note(format_args!("no model would serve ({because})"));
+        }
         let is_active = |path: &Path| active.as_deref().is_some_and(|a| same_place(a, path));
         if self.json {
             let models: Vec<_> = models
@@ -273,14 +277,10 @@ impl Registry {
         Ok(Outcome::Done)
     }
 
-    /// What a daemon would serve: of several candidates the first that loads.
+    /// What a daemon would serve: the first candidate that loads.
     fn serving(&self) -> Option<PathBuf> {
-        let choice = self.lookup.choose();
-        if choice.candidates.is_empty() {
-            output::note(format_args!("no model serves: {}", choice.because));
-        }
-        let is_only = choice.candidates.len() == 1;
-        (choice.candidates.into_iter()).find(|dir| is_only || load(dir).is_ok())
+        let candidates = self.lookup.choose().candidates;
+        candidates.into_iter().find(|dir| load(dir).is_ok())
     }
 
     fn activate(&self, model: &str) -> anyhow::Result<Outcome> {

@@ -97,28 +97,28 @@ impl OfflineArgs {
     }
 }
 
-/// Refuses to write where something is read, or two things to one place.
+/// Refuses to write where something is read, into a folder that is read, or two things to one place.
 pub fn check_distinct(read: &[Option<&Path>], written: &[Option<&Path>]) -> anyhow::Result<()> {
     let real = |path: &Path| {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder
-            .unwrap_or(Path::new("."))
-            .canonicalize()
-            .unwrap_or_default();
+        let folder = folder.unwrap_or(Path::new("."));
+        let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
         let named = folder.join(path.file_name().unwrap_or_default());
         path.canonicalize().unwrap_or(named)
     };
-    let mut taken: Vec<PathBuf> = read.iter().flatten().map(|path| real(path)).collect();
+    let inputs: Vec<PathBuf> = read.iter().flatten().map(|path| real(path)).collect();
+    let mut outputs = Vec::new();
     for path in written.iter().flatten() {
         let place = real(path);
+        let is_read = inputs.iter().any(|input| place.starts_with(input));
         anyhow::ensure!(
-            !taken.contains(&place),
-            "{} is also an input or another output; name another file",
+            !is_read && !outputs.contains(&place),
+            "{} is (or lies in) an input, or is another output; name another file",
             path.display()
         );
-        taken.push(place);
+        outputs.push(place);
     }
     Ok(())
 }

@@ -171,17 +171,16 @@ async fn memory_comes_back_from_all_of_them() {
         }
     };
     provoke_all().await;
-    // Other tests of this process take memory too; what a round keeps for good shows in every round.
-    let mut least = u64::MAX;
-    for _ in 0..20 {
-        let before = resident_bytes();
+    // Other tests of this process take memory and give it back; what each round keeps for good adds up.
+    let before = resident_bytes();
+    for round in 1.. {
         provoke_all().await;
-        least = least.min(resident_bytes().saturating_sub(before));
-        if least < MOST_KEPT {
+        let kept = resident_bytes().saturating_sub(before) / round;
+        if round >= 3 && kept < MOST_KEPT {
             break;
         }
+        assert!(round < 20, "each of {round} rounds kept {kept} bytes");
     }
-    assert!(least < MOST_KEPT, "each round keeps at least {least} bytes");
     works(&good, "all of them").await;
 }
 
